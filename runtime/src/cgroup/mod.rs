@@ -1,0 +1,408 @@
+//! The container's control groups on v1 (a directory per hierarchy), v2 (one directory) and hybrid hosts
+//! (v1 plus an empty or nearly empty cgroup2 mount).
+//!
+//! [`Cgroup`] is where the container's directories are; it is plain data, kept in the state. Two kinds of
+//! processes live in it: the guest's, and the app kernel. What must not stop, count or kill the app kernel
+//! (freezer, pids, devices) holds the guest only:
+//!
+//! * v1: the guest joins every hierarchy at `<path>`; the app kernel joins cpu, cpuacct, cpuset, memory, blkio.
+//! * v2: limits are set on `<path>`; its leaves are `<path>/guest` (pids.max, freezer, kill) and `<path>/kernel`.
+//!
+//! On v2 there is no devices controller; the device rules are enforced by the app kernel alone, which opens every
+//! device for the guest. On v1 the devices controller is set as well.
+
+pub mod devices;
+pub mod host;
+pub mod limits;
+mod limits_v1;
+mod limits_v2;
+pub mod procs;
+pub mod stats;
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::spec::SpecError;
+use crate::spec::types::Linux;
+use host::{Hierarchy, Host};
+
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    #[error("cgroup: {path}: {step}: {source}")]
+    File {
+        path: String,
+        step: &'static str,
+        source: std::io::Error,
+    },
+    #[error("cgroup: {field}: \"{value}\": {path}: {source}")]
+    Limit {
+        field: String,
+        value: String,
+        path: String,
+        source: std::io::Error,
+    },
+    #[error("linux.cgroupsPath: \"{path}\": {count} processes are in it already")]
+    Occupied { path: String, count: usize },
+    #[error("cgroup: no cgroup file system is mounted")]
+    None,
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+}
+
+pub(crate) fn io(
+    path: &Path,
+    step: &'static str,
+) -> impl FnOnce(std::io::Error) -> CgroupError + use<> {
+    let path = path.display().to_string();
+    move |source| CgroupError::File { path, step, source }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Version {
+    V1,
+    V2,
+}
+
+/// The container's directory in one hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Name of the hierarchy's mount point: `memory`, `cpu,cpuacct`, `systemd`, `unified`.
+    pub name: String,
+    /// Empty for the cgroup2 mount and for named hierarchies.
+    pub controllers: Vec<String>,
+    pub path: PathBuf,
+}
+
+/// All directories of one container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroup {
+    pub version: Version,
+    /// Path below every hierarchy's root.
+    pub name: String,
+    pub groups: Vec<Group>,
+}
+
+/// Hierarchies of v1 that the app kernel is part of: they account and weigh, but do not stop it.
+const OF_THE_KERNEL: [&str; 5] = ["cpu", "cpuacct", "cpuset", "memory", "blkio"];
+
+/// Children of the container's directory on v2.
+const LEAVES: [&str; 2] = ["guest", "kernel"];
+
+impl Cgroup {
+    /// Where the directories of a container will be; nothing is made yet. A relative `cgroupsPath` is below
+    /// the root of each hierarchy, an empty one means `/<id>`. On a hybrid host the cgroup2 mount is used only if
+    /// one of its controllers is: joining it costs an RCU grace period (about 10 ms).
+    pub fn plan(host: &Host, linux: &Linux, id: &str) -> Result<Cgroup, CgroupError> {
+        let cgroups_path = linux.cgroups_path.as_str();
+        let wanted = if cgroups_path.is_empty() {
+            id
+        } else {
+            cgroups_path
+        };
+        let field = "linux.cgroupsPath";
+        if wanted.split(':').count() == 3 && !wanted.contains('/') {
+            let reason = "the systemd form slice:prefix:name needs --systemd-cgroup, which needs systemd as PID 1";
+            return Err(SpecError::unsupported(field, wanted, reason).into());
+        }
+        let parts: Vec<&str> = wanted
+            .split('/')
+            .filter(|part| !part.is_empty() && *part != ".")
+            .collect();
+        if parts.is_empty() || parts.contains(&"..") {
+            return Err(SpecError::invalid(
+                field,
+                wanted,
+                "must name a cgroup below the root, without ..",
+            )
+            .into());
+        }
+        let name = parts.join("/");
+        let needed = |hierarchy: &&Hierarchy| {
+            host.version == Version::V2
+                || !hierarchy.unified
+                || !linux.resources.hugepage_limits.is_empty()
+        };
+        let groups = host
+            .hierarchies
+            .iter()
+            .filter(needed)
+            .map(|hierarchy| Group {
+                name: hierarchy.name.clone(),
+                controllers: hierarchy.controllers.clone(),
+                path: hierarchy.mount.join(&name),
+            });
+        Ok(Cgroup {
+            version: host.version,
+            groups: groups.collect(),
+            name: format!("/{name}"),
+        })
+    }
+
+    /// A cgroup that exists may be used only if no process is in it.
+    pub fn check_vacant(&self) -> Result<(), CgroupError> {
+        for group in &self.groups {
+            let count = procs::of(&group.path).len();
+            if count > 0 {
+                return Err(CgroupError::Occupied {
+                    path: group.path.display().to_string(),
+                    count,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Make the directories. On failure those that were made are removed again.
+    pub fn create(&self, host: &Host) -> Result<(), CgroupError> {
+        self.check_vacant()?;
+        let result = self.groups.iter().try_for_each(|group| {
+            let Some(hierarchy) = host
+                .hierarchies
+                .iter()
+                .find(|hierarchy| group.path.starts_with(&hierarchy.mount))
+            else {
+                return Err(CgroupError::None);
+            };
+            make_path(hierarchy, &group.path)?;
+            match self.version {
+                // Processes live in the directory itself, which then must not pass controllers on.
+                Version::V1 => Ok(()),
+                Version::V2 => {
+                    host::enable_controllers(&group.path);
+                    LEAVES
+                        .iter()
+                        .try_for_each(|leaf| mkdir(&group.path.join(leaf)))
+                }
+            }
+        });
+        if result.is_err() {
+            self.remove().ok();
+        }
+        result
+    }
+
+    /// The directory of `group` in which guest processes live.
+    pub fn guest_dir(&self, group: &Group) -> PathBuf {
+        match self.version {
+            Version::V1 => group.path.clone(),
+            Version::V2 => group.path.join("guest"),
+        }
+    }
+
+    /// The group with this controller of v1.
+    pub fn controller(&self, name: &str) -> Option<&Group> {
+        self.groups
+            .iter()
+            .find(|group| group.controllers.iter().any(|known| known == name))
+    }
+
+    /// A directory that holds every guest process and nothing else.
+    pub fn guests(&self) -> Option<PathBuf> {
+        let group = match self.version {
+            Version::V1 => ["freezer", "pids", "devices"]
+                .iter()
+                .find_map(|name| self.controller(name)),
+            Version::V2 => self.groups.first(),
+        };
+        group.map(|group| self.guest_dir(group))
+    }
+
+    /// Put the calling thread, the only one of its process, where the app kernel belongs. Children inherit it.
+    pub fn join_as_kernel(&self) -> Result<(), CgroupError> {
+        for group in &self.groups {
+            let file = match self.version {
+                // The single thread of a process may move itself by `tasks` without the global lock
+                // that cgroup.procs takes, which costs an RCU grace period.
+                Version::V1 if self.holds_kernel(group) => group.path.join("tasks"),
+                Version::V1 => continue,
+                Version::V2 => group.path.join("kernel/cgroup.procs"),
+            };
+            std::fs::write(&file, "0").map_err(io(&file, "join"))?;
+        }
+        Ok(())
+    }
+
+    fn holds_kernel(&self, group: &Group) -> bool {
+        group
+            .controllers
+            .iter()
+            .any(|name| OF_THE_KERNEL.contains(&name.as_str()))
+    }
+
+    /// Files into which a new guest process writes `0` to join. With `Inherited` the groups that a child of
+    /// the app kernel is born into are left out.
+    pub fn guest_files(&self, inherited: Inherited) -> Result<Vec<OwnedFd>, CgroupError> {
+        let mut files = Vec::new();
+        for group in &self.groups {
+            let file = match (self.version, inherited) {
+                (Version::V1, Inherited::FromKernel) if self.holds_kernel(group) => continue,
+                (Version::V1, _) if group.name != "unified" => group.path.join("tasks"),
+                (Version::V1, _) => group.path.join("cgroup.procs"),
+                (Version::V2, _) => group.path.join("guest/cgroup.procs"),
+            };
+            let opened = File::options()
+                .write(true)
+                .open(&file)
+                .map_err(io(&file, "open"))?;
+            files.push(opened.into());
+        }
+        Ok(files)
+    }
+
+    /// Directories to read limits and usage from: controller (empty on v2) and directory.
+    pub fn directories(&self) -> Result<Vec<(String, OwnedFd)>, CgroupError> {
+        let mut directories = Vec::new();
+        for group in &self.groups {
+            let open = || {
+                File::open(&group.path)
+                    .map(OwnedFd::from)
+                    .map_err(io(&group.path, "open"))
+            };
+            if self.version == Version::V2 {
+                directories.push((String::new(), open()?));
+            }
+            for controller in &group.controllers {
+                directories.push((controller.clone(), open()?));
+            }
+        }
+        Ok(directories)
+    }
+
+    /// Remove every directory; those that are gone already are fine.
+    pub fn remove(&self) -> Result<(), CgroupError> {
+        let mut first = Ok(());
+        for group in &self.groups {
+            let result = remove_tree(&group.path);
+            first = first.and(result);
+        }
+        first
+    }
+}
+
+/// What a guest process has from its parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inherited {
+    /// It is a child of the app kernel.
+    FromKernel,
+    /// It is a child of a process outside the container.
+    Nothing,
+}
+
+fn mkdir(path: &Path) -> Result<(), CgroupError> {
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(io(path, "mkdir")(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// mkdir -p below the hierarchy's mount point, giving each level what its children need.
+fn make_path(hierarchy: &Hierarchy, path: &Path) -> Result<(), CgroupError> {
+    let below = path.strip_prefix(&hierarchy.mount).unwrap_or(Path::new(""));
+    let mut here = hierarchy.mount.clone();
+    for part in below.components() {
+        if hierarchy.unified {
+            host::enable_controllers(&here);
+        }
+        let parent = here.clone();
+        here.push(part);
+        mkdir(&here)?;
+        if hierarchy.controllers.iter().any(|name| name == "cpuset") && !hierarchy.unified {
+            inherit_cpuset(&parent, &here)?;
+        }
+    }
+    Ok(())
+}
+
+/// A new cpuset of v1 is empty and nobody may join it.
+fn inherit_cpuset(parent: &Path, child: &Path) -> Result<(), CgroupError> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let own = child.join(file);
+        let now = std::fs::read_to_string(&own).map_err(io(&own, "read"))?;
+        if now.trim().is_empty() {
+            let from = parent.join(file);
+            let value = std::fs::read_to_string(&from).map_err(io(&from, "read"))?;
+            std::fs::write(&own, value.trim()).map_err(io(&own, "write"))?;
+        }
+    }
+    Ok(())
+}
+
+/// rmdir, children first. A cgroup stays busy for a moment after its last process has ended.
+fn remove_tree(path: &Path) -> Result<(), CgroupError> {
+    const ATTEMPTS: u32 = 40;
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&entry.path())?;
+        }
+    }
+    for attempt in 0..ATTEMPTS {
+        match std::fs::remove_dir(path) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && attempt + 1 < ATTEMPTS => {
+                std::thread::sleep(std::time::Duration::from_millis(1 << (attempt / 4).min(6)));
+            }
+            Err(error) => return Err(io(path, "rmdir")(error)),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host() -> Host {
+        let hierarchy = |name: &str| Hierarchy {
+            name: name.into(),
+            controllers: vec![name.into()],
+            mount: Path::new("/sys/fs/cgroup").join(name),
+            unified: false,
+        };
+        Host {
+            version: Version::V1,
+            hierarchies: vec![hierarchy("memory"), hierarchy("freezer")],
+        }
+    }
+
+    #[test]
+    fn paths_are_below_the_root_whatever_is_asked() {
+        let plan = |path: &str| {
+            let linux = Linux {
+                cgroups_path: path.into(),
+                ..Linux::default()
+            };
+            Cgroup::plan(&host(), &linux, "id1")
+        };
+        assert_eq!(plan("").expect("default").name, "/id1");
+        assert_eq!(plan("/a/./b//c").expect("absolute").name, "/a/b/c");
+        assert_eq!(
+            plan("a/b").expect("relative").groups[0].path,
+            Path::new("/sys/fs/cgroup/memory/a/b")
+        );
+        for wrong in ["/", "..", "a/../../b", "system.slice:runc:x"] {
+            let message = plan(wrong).expect_err(wrong).to_string();
+            assert!(
+                message.contains("linux.cgroupsPath") && message.contains(wrong),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_freezer_holds_the_guest_only() {
+        let cgroup = Cgroup::plan(&host(), &Linux::default(), "x").expect("plan");
+        assert!(cgroup.holds_kernel(&cgroup.groups[0]));
+        assert!(!cgroup.holds_kernel(&cgroup.groups[1]));
+        assert_eq!(cgroup.guests(), Some("/sys/fs/cgroup/freezer/x".into()));
+    }
+}

@@ -1,0 +1,178 @@
+//! Usage of a container in the shape of `runc events --stats`.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::{Cgroup, Version};
+
+/// The `data` object of a stats event. What the host does not count reads 0 or is absent.
+pub fn read(cgroup: &Cgroup) -> Value {
+    match cgroup.version {
+        Version::V1 => v1(cgroup),
+        Version::V2 => v2(cgroup),
+    }
+}
+
+fn number(directory: &Path, file: &str) -> u64 {
+    let text = std::fs::read_to_string(directory.join(file)).unwrap_or_default();
+    // "max" is no limit.
+    if text.trim() == "max" {
+        u64::MAX
+    } else {
+        text.trim().parse().unwrap_or(0)
+    }
+}
+
+/// A file of `name value` lines.
+fn table(directory: &Path, file: &str) -> Map<String, Value> {
+    let text = std::fs::read_to_string(directory.join(file)).unwrap_or_default();
+    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    pairs
+        .filter_map(|(name, value)| {
+            Some((name.to_owned(), json!(value.trim().parse::<u64>().ok()?)))
+        })
+        .collect()
+}
+
+fn entry(table: &Map<String, Value>, name: &str) -> u64 {
+    table.get(name).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn v1(cgroup: &Cgroup) -> Value {
+    let nowhere = Path::new("/nonexistent");
+    let dir = |name: &str| {
+        cgroup
+            .controller(name)
+            .map_or(nowhere, |group| group.path.as_path())
+    };
+    let (cpu, acct, memory, pids) = (dir("cpu"), dir("cpuacct"), dir("memory"), dir("pids"));
+    let throttled = table(cpu, "cpu.stat");
+    let percpu: Vec<u64> = std::fs::read_to_string(acct.join("cpuacct.usage_percpu"))
+        .unwrap_or_default()
+        .split_whitespace()
+        .filter_map(|text| text.parse().ok())
+        .collect();
+    let part = |prefix: &str| {
+        json!({
+            "limit": number(memory, &format!("memory.{prefix}limit_in_bytes")),
+            "usage": number(memory, &format!("memory.{prefix}usage_in_bytes")),
+            "max": number(memory, &format!("memory.{prefix}max_usage_in_bytes")),
+            "failcnt": number(memory, &format!("memory.{prefix}failcnt")),
+        })
+    };
+    let raw = table(memory, "memory.stat");
+    json!({
+        "cpu": {
+            "usage": {
+                "total": number(acct, "cpuacct.usage"),
+                "percpu": percpu,
+                "kernel": number(acct, "cpuacct.usage_sys"),
+                "user": number(acct, "cpuacct.usage_user"),
+            },
+            "throttling": {
+                "periods": entry(&throttled, "nr_periods"),
+                "throttledPeriods": entry(&throttled, "nr_throttled"),
+                "throttledTime": entry(&throttled, "throttled_time"),
+            },
+        },
+        "memory": {
+            "cache": entry(&raw, "cache"),
+            "usage": part(""),
+            "swap": part("memsw."),
+            "kernel": part("kmem."),
+            "kernelTCP": part("kmem.tcp."),
+            "raw": raw,
+        },
+        "pids": { "current": number(pids, "pids.current"), "limit": pids_limit(pids) },
+        "blkio": { "ioServiceBytesRecursive": block_v1(dir("blkio")) },
+        "hugetlb": {},
+        "intel_rdt": {},
+        "network_interfaces": null,
+    })
+}
+
+/// 0 is "no limit" for runc's readers.
+fn pids_limit(directory: &Path) -> u64 {
+    Some(number(directory, "pids.max"))
+        .filter(|limit| *limit != u64::MAX)
+        .unwrap_or(0)
+}
+
+fn block_v1(directory: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(directory.join("blkio.throttle.io_service_bytes_recursive"))
+        .unwrap_or_default();
+    let rows = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (major, minor) = words.next()?.split_once(':')?;
+        let (op, value) = (words.next()?, words.next()?);
+        let number = |text: &str| text.parse::<u64>().ok();
+        Some(json!({"major": number(major)?, "minor": number(minor)?, "op": op, "value": number(value)?}))
+    });
+    rows.collect()
+}
+
+fn v2(cgroup: &Cgroup) -> Value {
+    let Some(group) = cgroup.groups.first() else {
+        return json!({});
+    };
+    let (directory, guest) = (group.path.as_path(), cgroup.guest_dir(group));
+    let cpu = table(directory, "cpu.stat");
+    let raw = table(directory, "memory.stat");
+    let events = table(directory, "memory.events");
+    let microseconds = |name: &str| entry(&cpu, name) * 1000;
+    json!({
+        "cpu": {
+            "usage": {
+                "total": microseconds("usage_usec"),
+                "kernel": microseconds("system_usec"),
+                "user": microseconds("user_usec"),
+            },
+            "throttling": {
+                "periods": entry(&cpu, "nr_periods"),
+                "throttledPeriods": entry(&cpu, "nr_throttled"),
+                "throttledTime": microseconds("throttled_usec"),
+            },
+        },
+        "memory": {
+            "cache": entry(&raw, "file"),
+            "usage": {
+                "limit": number(directory, "memory.max"),
+                "usage": number(directory, "memory.current"),
+                "max": number(directory, "memory.peak"),
+                "failcnt": entry(&events, "max"),
+            },
+            "swap": {
+                "limit": number(directory, "memory.swap.max"),
+                "usage": number(directory, "memory.swap.current"),
+            },
+            "raw": raw,
+        },
+        "pids": { "current": number(&guest, "pids.current"), "limit": pids_limit(&guest) },
+        "blkio": { "ioServiceBytesRecursive": block_v2(directory) },
+        "hugetlb": {},
+        "intel_rdt": {},
+        "network_interfaces": null,
+    })
+}
+
+fn block_v2(directory: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(directory.join("io.stat")).unwrap_or_default();
+    let mut rows = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let Some((major, minor)) = words.next().and_then(|device| device.split_once(':')) else {
+            continue;
+        };
+        for (key, value) in words.filter_map(|word| word.split_once('=')) {
+            let op = match key {
+                "rbytes" => "Read",
+                "wbytes" => "Write",
+                _ => continue,
+            };
+            let number = |text: &str| text.parse::<u64>().unwrap_or(0);
+            rows.push(json!({"major": number(major), "minor": number(minor), "op": op, "value": number(value)}));
+        }
+    }
+    rows
+}

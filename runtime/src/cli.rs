@@ -1,0 +1,185 @@
+//! The command line: runc's, as far as engines and people use it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::RuntimeError;
+use crate::commands::{
+    create, delete, events, exec, features, kill, list, pause, ps, resume, run, spec, start, state,
+    update,
+};
+use crate::log::{Format, Log};
+use crate::spec::default::OCI_VERSION;
+
+/// OCI sandbox runtime: containers whose system calls a user-space kernel serves.
+#[derive(Debug, Parser)]
+#[command(
+    name = "caisson",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Folder for the state of containers
+    #[arg(long, default_value = "/run/caisson", value_name = "DIR")]
+    pub root: PathBuf,
+    /// Write the log to this file instead of stderr
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub log_format: Format,
+    /// Log more
+    #[arg(long)]
+    pub debug: bool,
+    /// Manage cgroups through systemd (not supported)
+    #[arg(long)]
+    pub systemd_cgroup: bool,
+    /// Accepted for compatibility; caisson needs root
+    #[arg(long, value_name = "MODE", hide = true, num_args = 1)]
+    pub rootless: Option<String>,
+    /// Accepted for compatibility
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub criu: Option<String>,
+}
+
+impl Global {
+    pub fn log(&self) -> Log {
+        Log {
+            file: self.log.clone(),
+            format: self.log_format,
+            debug: self.debug,
+        }
+    }
+
+    /// Options that would change where a container ends up are refused rather than ignored.
+    pub fn check(&self) -> Result<(), RuntimeError> {
+        if !self.systemd_cgroup {
+            return Ok(());
+        }
+        let reason = if std::path::Path::new("/run/systemd/system").exists() {
+            "the systemd cgroup driver is not implemented yet; configure the engine for cgroupfs"
+        } else {
+            "systemd does not run on this host"
+        };
+        Err(RuntimeError::option("--systemd-cgroup", "true", reason))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a container from a bundle; its program waits for `start`
+    Create(create::Arguments),
+    /// Start the program of a created container
+    Start(start::Arguments),
+    /// Print the state of a container as JSON
+    State(state::Arguments),
+    /// Send a signal to a container (SIGTERM unless named)
+    Kill(kill::Arguments),
+    /// Delete a container and everything it holds
+    Delete(delete::Arguments),
+    /// Create and start a container
+    Run(run::Arguments),
+    /// Run another process in a container
+    Exec(exec::Arguments),
+    /// List the processes of a container
+    Ps(ps::Arguments),
+    /// List containers
+    List(list::Arguments),
+    /// Write a default config.json
+    Spec(spec::Arguments),
+    /// Print as JSON what this runtime supports
+    Features(features::Arguments),
+    /// Say whether this host can run sandboxes, and how
+    Check(crate::commands::check::Arguments),
+    /// Suspend all processes of a container
+    Pause(pause::Arguments),
+    /// Resume a paused container
+    Resume(resume::Arguments),
+    /// Change the limits of a container
+    Update(update::Arguments),
+    /// Print resource usage as JSON lines
+    Events(events::Arguments),
+}
+
+/// Parse the command line; help, version and usage errors are printed here.
+pub fn parse() -> Result<Cli, ExitCode> {
+    // runc spells it -v, and prints the version of the specification as well.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == "-v" || first == "--version")
+    {
+        println!(
+            "caisson version {}\nspec: {OCI_VERSION}",
+            env!("CARGO_PKG_VERSION")
+        );
+        return Err(ExitCode::SUCCESS);
+    }
+    Cli::try_parse().map_err(|error| {
+        // A closed standard output is no reason to fail differently.
+        error.print().ok();
+        if error.use_stderr() {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_follow_the_id() {
+        let cli = Cli::try_parse_from([
+            "caisson",
+            "create",
+            "c1",
+            "--bundle",
+            "/b",
+            "--pid-file",
+            "/p",
+        ])
+        .expect("parses");
+        assert!(
+            matches!(cli.command, Command::Create(arguments) if arguments.id == "c1" && arguments.bundle.path.as_os_str() == "/b")
+        );
+        let cli = Cli::try_parse_from(["caisson", "delete", "c1", "--force"]).expect("parses");
+        assert!(matches!(cli.command, Command::Delete(arguments) if arguments.force));
+    }
+
+    #[test]
+    fn exec_leaves_the_programs_own_options_alone() {
+        let line = ["caisson", "exec", "-t", "c1", "ls", "-t", "--process", "x"];
+        let cli = Cli::try_parse_from(line).expect("parses");
+        let Command::Exec(arguments) = cli.command else {
+            panic!("not exec")
+        };
+        assert!(arguments.tty && arguments.process.is_none());
+        assert_eq!(arguments.command, ["ls", "-t", "--process", "x"]);
+    }
+
+    #[test]
+    fn kill_takes_signals_as_runc_does() {
+        let cli = Cli::try_parse_from(["caisson", "kill", "--all", "c1", "9"]).expect("parses");
+        assert!(
+            matches!(cli.command, Command::Kill(arguments) if arguments.all && arguments.signal == "9")
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! `check`: whether this host can run sandboxes, and by which transport.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::print_json;
+use crate::RuntimeError;
+use crate::cgroup::{Version, host::Host};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {}
+
+struct Finding {
+    name: &'static str,
+    good: bool,
+    detail: String,
+}
+
+/// Status 1 when something that every sandbox needs is missing.
+pub fn run(_arguments: &Arguments) -> Result<u8, RuntimeError> {
+    let findings = [root(), kernel(), notify(), fuse(), landlock(), cgroups()];
+    let good = findings.iter().all(|finding| finding.good);
+    let list: Vec<_> = findings
+        .iter()
+        .map(|finding| json!({"name": finding.name, "ok": finding.good, "detail": finding.detail}))
+        .collect();
+    print_json(&json!({
+        "ok": good,
+        "tiers": {"kernel": {"transports": if good { vec!["notify"] } else { vec![] }}},
+        "checks": list,
+    }))?;
+    Ok(u8::from(!good))
+}
+
+fn root() -> Finding {
+    let uid = rustix::process::geteuid().as_raw();
+    Finding {
+        name: "root",
+        good: uid == 0,
+        detail: format!("effective uid {uid}"),
+    }
+}
+
+/// 5.19 has SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, without which signals cancel calls half done.
+fn kernel() -> Finding {
+    let names = rustix::system::uname();
+    let release = names.release().to_string_lossy().into_owned();
+    let mut numbers = release
+        .split(['.', '-', '+'])
+        .map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    Finding {
+        name: "kernel",
+        good: version >= (5, 19),
+        detail: format!("{release}, 5.19 or newer is needed"),
+    }
+}
+
+fn notify() -> Finding {
+    let path = "/proc/sys/kernel/seccomp/actions_avail";
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let good = text.split_whitespace().any(|action| action == "user_notif");
+    Finding {
+        name: "seccomp user notification",
+        good,
+        detail: format!("{path}: {}", text.trim()),
+    }
+}
+
+fn fuse() -> Finding {
+    let text = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    let known = text
+        .lines()
+        .any(|line| line.trim_start_matches("nodev").trim() == "fuse");
+    let device = Path::new("/dev/fuse").exists();
+    Finding {
+        name: "FUSE",
+        good: known && device,
+        detail: format!("file system: {known}, /dev/fuse: {device}"),
+    }
+}
+
+/// A second line of defence: its absence is told, but stops nothing.
+fn landlock() -> Finding {
+    let detail = match caisson_sys::landlock::deny_all() {
+        Ok(Some(_)) => "available".to_owned(),
+        Ok(None) => "not in this kernel; guests run without it".to_owned(),
+        Err(errno) => errno.to_string(),
+    };
+    Finding {
+        name: "Landlock",
+        good: true,
+        detail,
+    }
+}
+
+fn cgroups() -> Finding {
+    match Host::discover() {
+        Ok(host) => {
+            let names: Vec<&str> = host
+                .hierarchies
+                .iter()
+                .map(|hierarchy| hierarchy.name.as_str())
+                .collect();
+            let unified = host.hierarchies.iter().any(|hierarchy| hierarchy.unified);
+            let version = match (host.version, unified) {
+                (Version::V2, _) => "v2",
+                (Version::V1, true) => "hybrid",
+                (Version::V1, false) => "v1",
+            };
+            Finding {
+                name: "cgroups",
+                good: true,
+                detail: format!("{version}: {}", names.join(" ")),
+            }
+        }
+        Err(error) => Finding {
+            name: "cgroups",
+            good: false,
+            detail: error.to_string(),
+        },
+    }
+}

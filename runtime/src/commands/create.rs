@@ -1,0 +1,284 @@
+//! `create`: from a bundle to a container that waits for `start`.
+//!
+//! Every step has its undo: whatever fails, no process, cgroup, socket or folder is left.
+
+use std::path::{Path, PathBuf};
+
+use super::Context;
+use crate::RuntimeError;
+use crate::cgroup::{Cgroup, devices, host::Host, limits};
+use crate::hooks;
+use crate::log::Level;
+use crate::process::ProcessId;
+use crate::rootfs::RootfsError;
+use crate::spec::{self, Spec, process};
+use crate::state::{Entry, Phase, State, Status};
+use crate::tier::{self, Blueprint, Newborn, kernel::Committed};
+use crate::{console, namespace};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Name of the new container
+    pub id: String,
+    #[command(flatten)]
+    pub bundle: Bundle,
+    /// AF_UNIX socket that receives the master of the container's terminal
+    #[arg(long, value_name = "SOCKET")]
+    pub console_socket: Option<PathBuf>,
+}
+
+/// What `create` and `run` have in common.
+#[derive(Debug, clap::Args)]
+pub struct Bundle {
+    /// Folder with config.json
+    #[arg(long = "bundle", short = 'b', default_value = ".", value_name = "DIR")]
+    pub path: PathBuf,
+    /// Write the pid of the sandbox to this file
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+    /// Pass N more descriptors to the container (only 0 is supported)
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub preserve_fds: u32,
+    /// Not supported: the container's tree always becomes the root by pivot_root
+    #[arg(long)]
+    pub no_pivot: bool,
+    /// Accepted for compatibility: guests have no keyrings
+    #[arg(long, hide = true)]
+    pub no_new_keyring: bool,
+}
+
+impl Bundle {
+    fn check(&self) -> Result<(), RuntimeError> {
+        if self.preserve_fds > 0 {
+            let reason = "passing more descriptors is not implemented yet";
+            return Err(RuntimeError::option(
+                "--preserve-fds",
+                self.preserve_fds,
+                reason,
+            ));
+        }
+        if self.no_pivot {
+            return Err(RuntimeError::option(
+                "--no-pivot",
+                "true",
+                "the sandbox needs pivot_root",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Where the terminal goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Terminal<'a> {
+    /// The caller goes away: a terminal needs a socket.
+    Detached(Option<&'a Path>),
+    /// The caller relays it.
+    Foreground,
+}
+
+pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError> {
+    let terminal = Terminal::Detached(arguments.console_socket.as_deref());
+    create(context, &arguments.id, &arguments.bundle, terminal).map(drop)
+}
+
+/// Create a container; its sandbox is a child of the calling process.
+pub fn create(
+    context: &Context,
+    id: &str,
+    bundle: &Bundle,
+    terminal: Terminal<'_>,
+) -> Result<(State, Committed), RuntimeError> {
+    bundle.check()?;
+    crate::state::check_id(id).map_err(crate::state::StateError::from)?;
+    let folder = std::fs::canonicalize(&bundle.path)
+        .map_err(RuntimeError::file(&bundle.path, "--bundle"))?;
+    let spec = spec::load(&folder)?;
+    check_terminal(&spec, terminal)?;
+    check_rootfs(&spec, &folder)?;
+    let in_config = |error: spec::SpecError| error.in_file(&folder.join("config.json"));
+    let init = spec
+        .process
+        .as_ref()
+        .ok_or_else(|| in_config(spec::SpecError::missing("process")))?;
+    let process = process::translate(init).map_err(in_config)?;
+    let namespaces = namespace::plan(&spec, &context.store).map_err(in_config)?;
+    let host = Host::discover()?;
+    let cgroup = Cgroup::plan(&host, &spec.linux, id)?;
+    let creator = ProcessId::current().ok_or(RuntimeError::SandboxDied)?;
+    let (entry, _lock) = context.store.create(id)?;
+    let tier = tier::default();
+    let mut state = State {
+        id: id.to_owned(),
+        tier: tier.name().to_owned(),
+        bundle: folder,
+        created: crate::time::now(),
+        phase: Phase::Creating,
+        creator,
+        sandbox: None,
+        init: None,
+        cgroup,
+        spec,
+    };
+    let mut undo = Undo {
+        context,
+        entry: &entry,
+        cgroup: None,
+        hooked: None,
+        pid_file: None,
+    };
+    state.cgroup.check_vacant()?;
+    entry.save(&state)?;
+    state.cgroup.create(&host)?;
+    undo.cgroup = Some(state.cgroup.clone());
+    limits::apply(&state.cgroup, &state.spec.linux.resources)?;
+    devices::apply(&state.cgroup, &devices::rules(&state.spec))?;
+    let blueprint = Blueprint {
+        entry: &entry,
+        state: &state,
+        namespaces,
+        process,
+    };
+    let newborn = tier.create(&blueprint, &mut |sandbox| {
+        let known = State {
+            sandbox: Some(sandbox),
+            ..state.clone()
+        };
+        undo.hooked = Some(known.clone());
+        run_hooks(&known)
+    })?;
+    (state.sandbox, state.init) = (Some(newborn.sandbox), Some(newborn.init));
+    state.phase = Phase::Created;
+    let committed = finish(&entry, &state, bundle, terminal, newborn, &mut undo)?;
+    undo.disarm();
+    Ok((state, committed))
+}
+
+fn finish(
+    entry: &Entry,
+    state: &State,
+    bundle: &Bundle,
+    terminal: Terminal<'_>,
+    newborn: Newborn,
+    undo: &mut Undo<'_>,
+) -> Result<Committed, RuntimeError> {
+    if let (Some(master), Terminal::Detached(Some(socket))) = (&newborn.console, terminal) {
+        console::send(socket, master)?;
+    }
+    if let Some(path) = &bundle.pid_file {
+        undo.pid_file = Some(path.clone());
+        write_pid(path, newborn.sandbox.pid)?;
+    }
+    entry.save(state)?;
+    newborn.commit()
+}
+
+/// Written aside and renamed, so that a watcher never reads half a number.
+pub(crate) fn write_pid(path: &Path, pid: i32) -> Result<(), RuntimeError> {
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let aside = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let result =
+        std::fs::write(&aside, pid.to_string()).and_then(|()| std::fs::rename(&aside, path));
+    if result.is_err() {
+        std::fs::remove_file(&aside).ok();
+    }
+    result.map_err(RuntimeError::file(path, "--pid-file"))
+}
+
+fn run_hooks(state: &State) -> Result<(), RuntimeError> {
+    let hooks = &state.spec.hooks;
+    if hooks.prestart.is_empty() && hooks.create_runtime.is_empty() {
+        return Ok(());
+    }
+    let document = state.for_hooks(Status::Creating);
+    hooks::run("prestart", &hooks.prestart, &document)?;
+    Ok(hooks::run(
+        "createRuntime",
+        &hooks.create_runtime,
+        &document,
+    )?)
+}
+
+fn check_terminal(spec: &Spec, terminal: Terminal<'_>) -> Result<(), RuntimeError> {
+    let wanted = spec
+        .process
+        .as_ref()
+        .is_some_and(|process| process.terminal);
+    let option = "--console-socket";
+    match terminal {
+        Terminal::Detached(None) if wanted => Err(RuntimeError::option(
+            option,
+            "",
+            "needed: config.json: process.terminal is true and nobody else relays it",
+        )),
+        Terminal::Detached(Some(path)) if !wanted => Err(RuntimeError::option(
+            option,
+            path.display(),
+            "config.json: process.terminal is not true",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_rootfs(spec: &Spec, bundle: &Path) -> Result<(), RuntimeError> {
+    let path = bundle.join(
+        spec.root
+            .as_ref()
+            .map(|root| root.path.as_path())
+            .unwrap_or(Path::new("")),
+    );
+    let fail = |source| RootfsError::Root {
+        path: path.display().to_string(),
+        source,
+    };
+    let meta = std::fs::metadata(&path).map_err(fail)?;
+    if !meta.is_dir() {
+        return Err(fail(std::io::Error::from_raw_os_error(libc::ENOTDIR)).into());
+    }
+    Ok(())
+}
+
+/// Takes back what an unfinished `create` has done. The sandbox itself ends with its life line, before this.
+struct Undo<'a> {
+    context: &'a Context,
+    entry: &'a Entry,
+    cgroup: Option<Cgroup>,
+    /// Set once hooks may have run: then poststop hooks run as well.
+    hooked: Option<State>,
+    pid_file: Option<PathBuf>,
+}
+
+impl Undo<'_> {
+    fn disarm(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        let warn = |message: String| self.context.log.write(Level::Warning, &message);
+        if let Some(cgroup) = &self.cgroup
+            && let Err(error) = cgroup
+                .kill_all(&|pid| tier::default().unblock(pid))
+                .and_then(|()| cgroup.remove())
+        {
+            warn(error.to_string());
+        }
+        if let Some(state) = &self.hooked {
+            let document = state.for_hooks(Status::Stopped);
+            for error in hooks::run_all("poststop", &state.spec.hooks.poststop, &document) {
+                warn(error.to_string());
+            }
+        }
+        if let Some(path) = &self.pid_file {
+            // It may never have been written.
+            std::fs::remove_file(path).ok();
+        }
+        if let Err(error) = self.entry.remove() {
+            warn(error.to_string());
+        }
+    }
+}

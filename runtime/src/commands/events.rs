@@ -1,0 +1,81 @@
+//! `events`: resource usage as JSON lines, once or at an interval.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Context, print};
+use crate::RuntimeError;
+use crate::cgroup::stats;
+use crate::state::{State, Status};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    pub id: String,
+    /// Print once and return
+    #[arg(long)]
+    pub stats: bool,
+    /// Time between two lines: 5s, 500ms, 1m
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    pub interval: Duration,
+}
+
+/// Go's spelling of a duration, as far as one unit goes.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .ok_or("a unit is missing: s, ms or m")?;
+    let number: u64 = text[..split]
+        .parse()
+        .map_err(|_| "not a number".to_owned())?;
+    let duration = match &text[split..] {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.saturating_mul(60)),
+        other => return Err(format!("unknown unit \"{other}\"")),
+    };
+    if duration.is_zero() {
+        Err("must be greater than zero".into())
+    } else {
+        Ok(duration)
+    }
+}
+
+pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError> {
+    let state = context.store.entry(&arguments.id)?.load()?;
+    if state.status() == Status::Stopped {
+        return Err(RuntimeError::NotRunning);
+    }
+    line(&state)?;
+    if arguments.stats {
+        return Ok(());
+    }
+    let ended = || {
+        state
+            .sandbox
+            .is_none_or(|sandbox| sandbox.wait_end(arguments.interval))
+    };
+    while !ended() {
+        line(&state)?;
+    }
+    Ok(())
+}
+
+fn line(state: &State) -> Result<(), RuntimeError> {
+    let event = json!({"type": "stats", "id": state.id, "data": stats::read(&state.cgroup)});
+    print(&format!("{event}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_need_a_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["5", "", "s", "0s", "5h2", "-1s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! One command, one file.
+
+pub mod check;
+pub mod create;
+pub mod delete;
+pub mod events;
+pub mod exec;
+pub mod features;
+pub mod foreground;
+pub mod kill;
+pub mod list;
+pub mod pause;
+pub mod ps;
+pub mod resume;
+pub mod run;
+pub mod spec;
+pub mod start;
+pub mod state;
+pub mod update;
+
+use crate::RuntimeError;
+use crate::cli::{Cli, Command};
+use crate::log::Log;
+use crate::state::Store;
+
+/// What every command has.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub store: Store,
+    pub log: Log,
+}
+
+/// Run a command; the number is the exit status.
+pub fn run(cli: Cli) -> Result<u8, RuntimeError> {
+    cli.global.check()?;
+    let context = Context {
+        store: Store::new(cli.global.root.clone()),
+        log: cli.global.log(),
+    };
+    let done = |result: Result<(), RuntimeError>| result.map(|()| 0);
+    match cli.command {
+        Command::Create(arguments) => done(create::run(&context, &arguments)),
+        Command::Start(arguments) => done(start::run(&context, &arguments)),
+        Command::State(arguments) => done(state::run(&context, &arguments)),
+        Command::Kill(arguments) => done(kill::run(&context, &arguments)),
+        Command::Delete(arguments) => done(delete::run(&context, &arguments)),
+        Command::Run(arguments) => run::run(&context, &arguments),
+        Command::Exec(arguments) => exec::run(&context, &arguments),
+        Command::Ps(arguments) => done(ps::run(&context, &arguments)),
+        Command::List(arguments) => done(list::run(&context, &arguments)),
+        Command::Spec(arguments) => done(spec::run(&arguments)),
+        Command::Features(arguments) => done(features::run(&arguments)),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Pause(arguments) => done(pause::run(&context, &arguments)),
+        Command::Resume(arguments) => done(resume::run(&context, &arguments)),
+        Command::Update(arguments) => done(update::run(&context, &arguments)),
+        Command::Events(arguments) => done(events::run(&context, &arguments)),
+    }
+}
+
+/// Print to standard output; a reader that went away is an error, not a panic.
+pub(crate) fn print(text: &str) -> Result<(), RuntimeError> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(RuntimeError::step("write to standard output"))
+}
+
+pub(crate) fn print_json(value: &serde_json::Value) -> Result<(), RuntimeError> {
+    print(&format!("{value:#}\n"))
+}

@@ -1,0 +1,22 @@
+//! `caisson`, the OCI runtime: command line, `config.json`, state, cgroups, hooks and the container's mount tree.
+//!
+//! The binary is two programs: the short-lived commands of the OCI runtime, and (executed again as
+//! `caisson-kernel`) the sandbox process of one container. What runs the guest is behind [`tier::Tier`].
+
+pub mod cgroup;
+pub mod cli;
+pub mod commands;
+pub mod console;
+mod error;
+pub mod hooks;
+pub mod log;
+pub mod namespace;
+pub mod network;
+pub mod process;
+pub mod rootfs;
+pub mod spec;
+pub mod state;
+pub mod tier;
+pub mod time;
+
+pub use error::RuntimeError;

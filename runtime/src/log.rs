@@ -1,0 +1,120 @@
+//! `--log`, `--log-format` and `--debug`: runc's log lines, which containerd and the shim read.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Error,
+    Warning,
+    Debug,
+}
+
+impl Level {
+    fn word(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warning => "warning",
+            Level::Debug => "debug",
+        }
+    }
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    pub file: Option<PathBuf>,
+    pub format: Format,
+    pub debug: bool,
+}
+
+impl Log {
+    /// Write one line. With `--log` it goes to that file, and errors to stderr in plain words as well.
+    pub fn write(&self, level: Level, message: &str) {
+        if level == Level::Debug && !self.debug {
+            return;
+        }
+        let line = self.line(level, message);
+        match &self.file {
+            None => eprint!("{line}"),
+            Some(path) => {
+                let written = open(path).and_then(|mut file| file.write_all(line.as_bytes()));
+                if let Err(error) = written {
+                    eprintln!("caisson: --log: {}: {error}", path.display());
+                }
+                if level == Level::Error {
+                    eprintln!("{message}");
+                }
+            }
+        }
+    }
+
+    fn line(&self, level: Level, message: &str) -> String {
+        let time = crate::time::now();
+        let level = level.word();
+        match self.format {
+            Format::Json => format!(
+                "{}\n",
+                json!({"level": level, "msg": message, "time": time})
+            ),
+            // A JSON string is a valid logfmt one.
+            Format::Text => format!(
+                "time={} level={level} msg={}\n",
+                json!(time),
+                json!(message)
+            ),
+        }
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    File::options()
+        .create(true)
+        .append(true)
+        .mode(0o644)
+        .open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_lines_have_the_keys_containerd_reads() {
+        let log = Log {
+            format: Format::Json,
+            ..Log::default()
+        };
+        let line: serde_json::Value =
+            serde_json::from_str(&log.line(Level::Error, "a\nb \"c\"")).expect("json");
+        assert_eq!(line["level"], "error");
+        assert_eq!(line["msg"], "a\nb \"c\"");
+        assert!(
+            line["time"]
+                .as_str()
+                .is_some_and(|time| time.ends_with('Z'))
+        );
+    }
+
+    #[test]
+    fn a_message_never_breaks_a_text_line() {
+        assert_eq!(
+            Log::default()
+                .line(Level::Error, "a\nb")
+                .matches('\n')
+                .count(),
+            1
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! Host processes named by pid *and* start time, so that a pid used again is never mistaken for ours.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use caisson_sys::descriptor;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+/// A process that may have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessId {
+    pub pid: i32,
+    /// Field 22 of /proc/PID/stat, in clock ticks since boot.
+    pub start_ticks: u64,
+}
+
+impl ProcessId {
+    /// The process that has this pid now.
+    pub fn of(pid: i32) -> Option<ProcessId> {
+        stat(pid).map(|stat| ProcessId {
+            pid,
+            start_ticks: stat.start_ticks,
+        })
+    }
+
+    pub fn current() -> Option<ProcessId> {
+        ProcessId::of(std::process::id() as i32)
+    }
+
+    /// Neither ended nor a zombie.
+    pub fn is_alive(self) -> bool {
+        stat(self.pid)
+            .is_some_and(|stat| stat.start_ticks == self.start_ticks && !"ZX".contains(stat.state))
+    }
+
+    /// A descriptor for exactly this process; `None` once it has ended.
+    pub fn open(self) -> Option<OwnedFd> {
+        let fd = descriptor::pidfd_open(self.pid).ok()?;
+        // Checked after opening: the descriptor cannot change its process any more.
+        self.is_alive().then_some(fd)
+    }
+
+    /// Send a signal; `false` if the process has ended.
+    pub fn signal(self, signal: i32) -> Result<bool, Errno> {
+        let Some(fd) = self.open() else {
+            return Ok(false);
+        };
+        match descriptor::pidfd_send_signal(fd.as_fd(), signal) {
+            Ok(()) => Ok(true),
+            Err(Errno::SRCH) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Wait until the process has ended; `false` when it has not within `timeout`.
+    pub fn wait_end(self, timeout: Duration) -> bool {
+        let Some(fd) = self.open() else { return true };
+        let limit = Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        loop {
+            match rustix::event::poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&limit)) {
+                Err(Errno::INTR) => {}
+                Ok(ready) => return ready > 0,
+                Err(_) => return !self.is_alive(),
+            }
+        }
+    }
+}
+
+struct Stat {
+    state: char,
+    start_ticks: u64,
+}
+
+fn stat(pid: i32) -> Option<Stat> {
+    parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The name in parentheses may hold spaces and parentheses itself, proc(5).
+fn parse(text: &str) -> Option<Stat> {
+    let mut fields = text[text.rfind(')')? + 1..].split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let start_ticks = fields.nth(18)?.parse().ok()?;
+    Some(Stat { state, start_ticks })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_parentheses_do_not_confuse() {
+        let text = "7 (a) R b) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
+        let stat = parse(text).expect("parsed");
+        assert_eq!((stat.state, stat.start_ticks), ('S', 4711));
+        assert!(parse("").is_none());
+    }
+
+    #[test]
+    fn a_pid_with_another_start_time_is_not_alive() {
+        let me = ProcessId::current().expect("self");
+        assert!(me.is_alive());
+        let other = ProcessId {
+            start_ticks: me.start_ticks + 1,
+            ..me
+        };
+        assert!(!other.is_alive());
+        assert_eq!(other.signal(0), Ok(false));
+        assert!(other.wait_end(Duration::ZERO));
+    }
+}

@@ -1,0 +1,149 @@
+//! `mounts` of config.json, one after the other.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::mount::{MountFlags, mount, mount_bind, mount_bind_recursive, mount_change};
+
+use super::attributes::{self, Extent};
+use super::options::{self, Kind, Options};
+use super::target::{self, Missing};
+use super::tree::KernelMounts;
+use super::{RootfsError, at, by_descriptor, cgroups};
+use crate::cgroup::Cgroup;
+use crate::spec::types::Mount;
+
+/// What mounts need besides their own description.
+pub struct Context<'a> {
+    /// The root file system.
+    pub root: BorrowedFd<'a>,
+    /// Relative sources of bind mounts are below it.
+    pub bundle: &'a Path,
+    pub kernel: &'a dyn KernelMounts,
+    pub cgroup: &'a Cgroup,
+}
+
+/// Mount `mounts[index]`.
+pub fn attach(context: &Context<'_>, index: usize, entry: &Mount) -> Result<(), RootfsError> {
+    let options = options::parse(entry, index)?;
+    let source = match options.kind {
+        Kind::Bind { .. } => Some(bind_source(context, index, entry)?),
+        _ => None,
+    };
+    let missing = match &source {
+        Some(fd) if !is_directory(fd) => Missing::File,
+        _ => Missing::Directory,
+    };
+    let field = format!("mounts[{index}].destination");
+    let fail = |step| at(&field, &entry.destination, step);
+    let target =
+        target::open_or_make(context.root, &entry.destination, missing).map_err(fail("resolve"))?;
+    mount_one(context, index, entry, &options, &target, source.as_ref())?;
+    // Once more, to see what is mounted there now.
+    let top = target::open(context.root, &entry.destination).map_err(fail("resolve"))?;
+    if !matches!(options.kind, Kind::Cgroup) {
+        attributes::change(&top, options.flags, Extent::One)
+            .map_err(fail("change mount options"))?;
+        attributes::change(&top, options.recursive, Extent::Tree)
+            .map_err(fail("change mount options"))?;
+    }
+    for kind in &options.propagation {
+        mount_change(by_descriptor(&top), *kind).map_err(fail("change propagation"))?;
+    }
+    Ok(())
+}
+
+fn bind_source(context: &Context<'_>, index: usize, entry: &Mount) -> Result<OwnedFd, RootfsError> {
+    let path = context.bundle.join(&entry.source);
+    let fail = at(&format!("mounts[{index}].source"), &entry.source, "open");
+    rustix::fs::open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(fail)
+}
+
+fn is_directory(fd: &OwnedFd) -> bool {
+    rustix::fs::fstat(fd)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}
+
+fn mount_one(
+    context: &Context<'_>,
+    index: usize,
+    entry: &Mount,
+    options: &Options,
+    target: &OwnedFd,
+    source: Option<&OwnedFd>,
+) -> Result<(), RootfsError> {
+    let place = by_descriptor(target);
+    let field = format!("mounts[{index}]");
+    let fail = |step| at(&field, &entry.destination, step);
+    let served = |message| RootfsError::Served {
+        field: field.clone(),
+        value: entry.destination.clone(),
+        message,
+    };
+    let flags = options.flags.set;
+    match (options.kind, source) {
+        (Kind::Bind { recursive: true }, Some(source)) => {
+            mount_bind_recursive(by_descriptor(source), place).map_err(fail("bind mount"))
+        }
+        (Kind::Bind { .. }, Some(source)) => {
+            mount_bind(by_descriptor(source), place).map_err(fail("bind mount"))
+        }
+        (Kind::Bind { .. }, None) => Err(fail("bind mount")(rustix::io::Errno::INVAL)),
+        (Kind::Tmpfs, _) => filesystem(
+            c"tmpfs",
+            &place,
+            flags - MountFlags::RDONLY,
+            &tmpfs_data(options, target),
+        )
+        .map_err(fail("mount tmpfs")),
+        (Kind::Devpts, _) => filesystem(c"devpts", &place, flags, &devpts_data(options))
+            .map_err(fail("mount devpts")),
+        (Kind::Mqueue, _) => {
+            filesystem(c"mqueue", &place, flags, &options.data).map_err(fail("mount mqueue"))
+        }
+        (Kind::Proc, _) => context.kernel.mount_proc(Path::new(&place)).map_err(served),
+        (Kind::Sysfs, _) => {
+            let read_only = flags.contains(MountFlags::RDONLY);
+            context
+                .kernel
+                .mount_sys(Path::new(&place), read_only)
+                .map_err(served)
+        }
+        (Kind::Cgroup, _) => cgroups::attach(context, &entry.destination, target.as_fd()),
+    }
+}
+
+fn filesystem(
+    kind: &std::ffi::CStr,
+    place: &str,
+    flags: MountFlags,
+    data: &str,
+) -> Result<(), rustix::io::Errno> {
+    let data = std::ffi::CString::new(data).map_err(|_| rustix::io::Errno::INVAL)?;
+    mount(kind, place, kind, flags, Some(data.as_c_str()))
+}
+
+/// Without a mode of its own a tmpfs takes that of the directory it covers, as runc has it.
+fn tmpfs_data(options: &Options, target: &OwnedFd) -> String {
+    if options
+        .data
+        .split(',')
+        .any(|option| option.starts_with("mode="))
+    {
+        return options.data.clone();
+    }
+    let mode = rustix::fs::fstat(target).map_or(0o755, |stat| stat.st_mode & 0o7777);
+    let separator = if options.data.is_empty() { "" } else { "," };
+    format!("{}{separator}mode={mode:o}", options.data)
+}
+
+/// devpts is always a new instance; the word itself is history, mount(8).
+fn devpts_data(options: &Options) -> String {
+    let keep: Vec<&str> = options
+        .data
+        .split(',')
+        .filter(|option| *option != "newinstance")
+        .collect();
+    keep.join(",")
+}

@@ -1,0 +1,130 @@
+//! The content of `state.json`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::cgroup::Cgroup;
+use crate::cgroup::procs::Freezer;
+use crate::process::ProcessId;
+use crate::spec::Spec;
+
+/// How far the commands have got; liveness is another matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    Creating,
+    Created,
+    /// `start` was asked for.
+    Started,
+}
+
+/// The status of the OCI runtime specification, and runc's `paused`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Creating,
+    Created,
+    Running,
+    Paused,
+    Stopped,
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Status::Creating => "creating",
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+        })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    pub id: String,
+    /// Which tier runs it.
+    pub tier: String,
+    pub bundle: PathBuf,
+    /// RFC 3339.
+    pub created: String,
+    pub phase: Phase,
+    /// The command that creates it, while it does.
+    pub creator: ProcessId,
+    /// The process reported to callers; the sandbox lives and dies with it.
+    pub sandbox: Option<ProcessId>,
+    /// The guest's init on the host: the target of `kill`.
+    pub init: Option<ProcessId>,
+    pub cgroup: Cgroup,
+    /// The checked config.json.
+    pub spec: Spec,
+}
+
+impl State {
+    /// What is the case now.
+    pub fn status(&self) -> Status {
+        let alive = |process: Option<ProcessId>| process.is_some_and(ProcessId::is_alive);
+        match self.phase {
+            Phase::Creating if self.creator.is_alive() => Status::Creating,
+            Phase::Creating => Status::Stopped,
+            _ if !alive(self.sandbox) => Status::Stopped,
+            Phase::Created => Status::Created,
+            Phase::Started if self.cgroup.freezer_state() == Freezer::Frozen => Status::Paused,
+            Phase::Started => Status::Running,
+        }
+    }
+
+    /// The pid callers see: 0 once stopped, as in runc.
+    pub fn pid(&self) -> i32 {
+        self.sandbox
+            .filter(|sandbox| sandbox.is_alive())
+            .map_or(0, |sandbox| sandbox.pid)
+    }
+
+    /// The root file system as an absolute path.
+    pub fn rootfs(&self) -> PathBuf {
+        self.bundle.join(
+            self.spec
+                .root
+                .as_ref()
+                .map(|root| root.path.as_path())
+                .unwrap_or(std::path::Path::new("")),
+        )
+    }
+
+    /// The state object of the OCI runtime specification, as hooks get it.
+    pub fn for_hooks(&self, status: Status) -> Value {
+        let mut object = json!({
+            "ociVersion": self.spec.oci_version,
+            "id": self.id,
+            "status": status,
+            "bundle": self.bundle,
+        });
+        if status != Status::Stopped {
+            object["pid"] = json!(self.sandbox.map_or(0, |sandbox| sandbox.pid));
+        }
+        if !self.spec.annotations.is_empty() {
+            object["annotations"] = json!(self.spec.annotations);
+        }
+        object
+    }
+
+    /// The object `state` and `list` print, with runc's additions.
+    pub fn for_users(&self) -> Value {
+        let status = self.status();
+        json!({
+            "ociVersion": self.spec.oci_version,
+            "id": self.id,
+            "pid": self.pid(),
+            "status": status,
+            "bundle": self.bundle,
+            "rootfs": self.rootfs(),
+            "created": self.created,
+            "annotations": self.spec.annotations,
+            "owner": "",
+        })
+    }
+}

@@ -1,0 +1,290 @@
+//! The sandbox process, from its execution to the app kernel's main loop and its end.
+//!
+//! It must never outlive a `create` that did not commit it, and never keep a path to the host's tree.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use caisson_kernel::{Boot, NamespaceKind, Prepared, Termination};
+use caisson_sys::namespace::{self, Namespaces as Kinds};
+use caisson_wire::BootReply;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use rustix::process::{Pid, Signal as RustixSignal, set_parent_process_death_signal};
+
+use super::message::{Description, Down, Up};
+use super::{devices, edges};
+use crate::RuntimeError;
+use crate::cgroup::{self, Inherited};
+use crate::namespace::Origin;
+use crate::rootfs::{KernelMounts, Tree};
+use crate::spec::home;
+
+/// `caisson-kernel ID BOOT_FD PARENT_PID`: never returns.
+pub fn main(mut arguments: impl Iterator<Item = String>) -> ! {
+    let mut next = || arguments.next().unwrap_or_default();
+    let (_id, boot, parent) = (next(), next(), next());
+    let boot = boot.parse().ok().and_then(edges::take_inherited);
+    let (Some(boot), Ok(parent)) = (boot, parent.parse()) else {
+        eprintln!("caisson-kernel is started by caisson create only");
+        std::process::exit(1);
+    };
+    match live(&boot, parent) {
+        Ok(Termination::Exited(code)) => std::process::exit(code),
+        Ok(Termination::Signaled(signal)) => edges::die_by(signal),
+        Err(error) => {
+            // Nobody listens any more once the container has been created.
+            caisson_wire::send(
+                boot.as_fd(),
+                &BootReply::Failed {
+                    message: error.to_string(),
+                },
+                &[],
+            )
+            .ok();
+            std::process::exit(1);
+        }
+    }
+}
+
+fn live(boot: &OwnedFd, parent: i32) -> Result<Termination, RuntimeError> {
+    die_with(parent)?;
+    let (message, mut fds) = caisson_wire::receive::<Down>(boot.as_fd())?;
+    let (Down::Build(description), Some(life_line), Some(control)) =
+        (message, fds.pop(), fds.pop())
+    else {
+        return Err(RuntimeError::SandboxDied);
+    };
+    // Before there are threads, see `join_as_kernel`.
+    description.cgroup.join_as_kernel()?;
+    detach()?;
+    let join = enter_namespaces(&description)?;
+    let loopback = (description.namespaces.network == Origin::New)
+        .then(start_loopback)
+        .transpose()?;
+    let prepared = Prepared::new(&description.id).map_err(sandbox)?;
+    let tree = Tree::assemble(
+        &description.spec,
+        &description.bundle,
+        &Mounts(&prepared),
+        &description.cgroup,
+    )?;
+    let mut kernel_boot = plan(&description, boot, control, join)?;
+    let init = &mut kernel_boot.process;
+    init.oom_score_adj = Some(spare_from_oom(init.oom_score_adj));
+    home::complete(&mut init.env, init.uid, tree.root());
+    if let Some(thread) = loopback {
+        let done = thread.join().unwrap_or(Err(rustix::io::Errno::IO));
+        done.map_err(RuntimeError::step("bring lo up"))?;
+    }
+    caisson_wire::send(boot.as_fd(), &Up::Mounted, &[])?;
+    let (Down::GoOn, _) = caisson_wire::receive::<Down>(boot.as_fd())? else {
+        return Err(RuntimeError::SandboxDied);
+    };
+    let mut hook_state = description.hook_state.clone();
+    hook_state["pid"] = std::process::id().into();
+    crate::hooks::run(
+        "createContainer",
+        &description.spec.hooks.create_container,
+        &hook_state,
+    )?;
+    tree.enter()?;
+    watch(life_line)?;
+    caisson_kernel::run(prepared, kernel_boot).map_err(sandbox)
+}
+
+fn sandbox(error: impl std::fmt::Display) -> RuntimeError {
+    RuntimeError::Sandbox {
+        message: error.to_string(),
+    }
+}
+
+/// A container that is out of memory should lose a guest process, not the app kernel. Returns what the guest gets: the
+/// wanted value, or ours as it was.
+fn spare_from_oom(wanted: Option<i32>) -> i32 {
+    const FILE: &str = "/proc/self/oom_score_adj";
+    /// -1000 would be "never".
+    const LAST: &str = "-999";
+    let text = std::fs::read_to_string(FILE).unwrap_or_default();
+    let before = text.trim().parse().unwrap_or(0);
+    // Hosts without CAP_SYS_RESOURCE do not permit it; there the larger process goes first.
+    std::fs::write(FILE, LAST).ok();
+    wanted.unwrap_or(before)
+}
+
+/// Killed with `create`, as long as it has not committed.
+fn die_with(parent: i32) -> Result<(), RuntimeError> {
+    set_parent_process_death_signal(Some(RustixSignal::KILL))
+        .map_err(RuntimeError::step("PR_SET_PDEATHSIG"))?;
+    if rustix::process::getppid().map(Pid::as_raw_pid) != Some(parent) {
+        return Err(RuntimeError::SandboxDied);
+    }
+    Ok(())
+}
+
+/// The death signal belongs to a thread. Hand it to one that waits for the commit and ends then; the app kernel's
+/// main thread need not know.
+fn watch(life_line: OwnedFd) -> Result<(), RuntimeError> {
+    let (ready, is_ready) = std::sync::mpsc::sync_channel::<()>(1);
+    let body = move || {
+        let armed = set_parent_process_death_signal(Some(RustixSignal::KILL));
+        // The receiver waits for this; it cannot be gone.
+        ready.send(()).ok();
+        let mut word = [0u8; 1];
+        let committed = loop {
+            match rustix::io::read(&life_line, &mut word) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => break other == Ok(1),
+            }
+        };
+        let disarmed = committed && armed.is_ok() && set_parent_process_death_signal(None).is_ok();
+        if !disarmed || rustix::io::write(&life_line, b"c").is_err() {
+            edges::die_by(libc::SIGKILL);
+        }
+    };
+    let builder = std::thread::Builder::new()
+        .name("commit".into())
+        .stack_size(64 << 10);
+    builder
+        .spawn(body)
+        .map_err(RuntimeError::step("start a thread"))?;
+    // An error means that the thread has ended, and it ends only when committed or by ending us all.
+    is_ready.recv().ok();
+    set_parent_process_death_signal(None).map_err(RuntimeError::step("PR_SET_PDEATHSIG"))
+}
+
+/// A session of its own, and deaf to what a terminal or an init system sends to whole groups. The signals are
+/// blocked rather than ignored: a guest must inherit neither, and resets its mask.
+fn detach() -> Result<(), RuntimeError> {
+    rustix::process::setsid().map_err(RuntimeError::step("setsid"))?;
+    rustix::thread::set_name(c"caisson-kernel").map_err(RuntimeError::step("PR_SET_NAME"))?;
+    rustix::process::chdir("/").map_err(RuntimeError::step("chdir"))?;
+    let deaf_to = [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGALRM,
+        Signal::SIGTSTP,
+        Signal::SIGTTIN,
+        Signal::SIGTTOU,
+        Signal::SIGWINCH,
+    ];
+    let set: SigSet = deaf_to.into_iter().collect();
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None).map_err(RuntimeError::step("sigprocmask"))
+}
+
+/// Make or join what the app kernel shares with its guest. Returns what the guest has to join.
+fn enter_namespaces(
+    description: &Description,
+) -> Result<Vec<(NamespaceKind, OwnedFd)>, RuntimeError> {
+    let namespaces = &description.namespaces;
+    let mut new = Kinds::MOUNT;
+    let joined = [
+        (&namespaces.network, Kinds::NET),
+        (&namespaces.ipc, Kinds::IPC),
+        (&namespaces.uts, Kinds::UTS),
+    ];
+    for (origin, kind) in joined {
+        match origin {
+            Origin::Join(path) => {
+                namespace::enter(open(path)?.as_fd(), kind)
+                    .map_err(RuntimeError::file(path, "setns"))?;
+            }
+            // The host's network is shared; a copy of its name is as good as the name itself.
+            Origin::Host if kind == Kinds::NET => {}
+            Origin::Host | Origin::New => new |= kind,
+        }
+    }
+    namespace::unshare(new).map_err(RuntimeError::step("unshare"))?;
+    if !description.spec.hostname.is_empty() {
+        rustix::system::sethostname(description.spec.hostname.as_bytes())
+            .map_err(RuntimeError::step("sethostname"))?;
+    }
+    if !description.spec.domainname.is_empty() {
+        rustix::system::setdomainname(description.spec.domainname.as_bytes())
+            .map_err(RuntimeError::step("setdomainname"))?;
+    }
+    let mut join = vec![
+        (NamespaceKind::Ipc, open("/proc/self/ns/ipc".as_ref())?),
+        (NamespaceKind::Uts, open("/proc/self/ns/uts".as_ref())?),
+    ];
+    if let Origin::Join(path) = &namespaces.pid {
+        join.push((NamespaceKind::Pid, open(path)?));
+    }
+    Ok(join)
+}
+
+/// Bring `lo` up beside the assembly of the mounts: it waits for other users of the network's global lock.
+fn start_loopback() -> Result<std::thread::JoinHandle<Result<(), rustix::io::Errno>>, RuntimeError>
+{
+    let builder = std::thread::Builder::new()
+        .name("loopback".into())
+        .stack_size(64 << 10);
+    builder
+        .spawn(crate::network::loopback_up)
+        .map_err(RuntimeError::step("start a thread"))
+}
+
+fn open(path: &std::path::Path) -> Result<OwnedFd, RuntimeError> {
+    Ok(std::fs::File::open(path)
+        .map_err(RuntimeError::file(path, "open"))?
+        .into())
+}
+
+/// Everything the app kernel is told, opened while the host's tree is still there.
+fn plan(
+    description: &Description,
+    boot: &OwnedFd,
+    control: OwnedFd,
+    join: Vec<(NamespaceKind, OwnedFd)>,
+) -> Result<Boot, RuntimeError> {
+    let spec = &description.spec;
+    let process = spec.process.as_ref();
+    let size = process
+        .and_then(|process| process.console_size.clone())
+        .unwrap_or_default();
+    let console = description
+        .process
+        .terminal
+        .then_some(caisson_kernel::ConsoleSize {
+            rows: size.height as u16,
+            columns: size.width as u16,
+        });
+    let names = rustix::system::uname();
+    Ok(Boot {
+        id: description.id.clone(),
+        hostname: names.nodename().to_string_lossy().into_owned(),
+        domainname: names.domainname().to_string_lossy().into_owned(),
+        process: description.process.clone(),
+        control,
+        boot: boot.try_clone().map_err(RuntimeError::step("dup"))?,
+        console,
+        guest_cgroups: description.cgroup.guest_files(Inherited::FromKernel)?,
+        cgroup_dirs: description.cgroup.directories()?,
+        join,
+        devices: devices::openable(&cgroup::devices::rules(spec))?,
+        sysctl: spec
+            .linux
+            .sysctl
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        readonly_root: spec.root.as_ref().is_some_and(|root| root.readonly),
+    })
+}
+
+/// Lets the mount tree ask the app kernel for its file systems.
+struct Mounts<'a>(&'a Prepared);
+
+impl KernelMounts for Mounts<'_> {
+    fn mount_proc(&self, target: &std::path::Path) -> Result<(), String> {
+        self.0.mount_proc(target).map_err(|error| error.to_string())
+    }
+
+    fn mount_sys(&self, target: &std::path::Path, read_only: bool) -> Result<(), String> {
+        self.0
+            .mount_sys(target, read_only)
+            .map_err(|error| error.to_string())
+    }
+}

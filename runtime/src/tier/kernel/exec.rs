@@ -1,0 +1,148 @@
+//! A process more in a running sandbox: made here, so that it is the caller's child, then adopted by the app
+//! kernel.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use caisson_sys::guest::{self, Guest, Setup};
+use caisson_wire::{ProcessSpec, Request, Response};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+
+use super::{ask, converse};
+use crate::RuntimeError;
+use crate::cgroup::Inherited;
+use crate::process::ProcessId;
+use crate::spec::home;
+use crate::tier::{Exec, Running};
+
+/// Ends a process that was not adopted.
+struct Unadopted(Option<Guest>);
+
+impl Drop for Unadopted {
+    fn drop(&mut self) {
+        if let Some(guest) = &self.0 {
+            // An error means that it has ended.
+            caisson_sys::descriptor::pidfd_send_signal(guest.pidfd.as_fd(), libc::SIGKILL).ok();
+            guest::wait(guest.pid).ok();
+        }
+    }
+}
+
+/// Must be called while this process has a single thread.
+pub(super) fn exec(exec: &Exec<'_>) -> Result<Running, RuntimeError> {
+    let init = exec
+        .state
+        .init
+        .and_then(ProcessId::open)
+        .ok_or(RuntimeError::NotRunning)?;
+    let root = container_root(exec)?;
+    let (console, slave) = terminal(exec)?;
+    let null = container_null(root.as_fd());
+    let mut guest = Unadopted(Some(spawn(exec, &init, slave.as_ref(), null.as_ref())?));
+    let Some(made) = &guest.0 else {
+        return Err(RuntimeError::NotRunning);
+    };
+    let process = ProcessId::of(made.pid).ok_or(RuntimeError::NotRunning)?;
+    let request = Request::Adopt {
+        host_pid: made.pid,
+        process: with_home(exec, root.as_fd()),
+    };
+    ask(exec.entry, &request, &[made.listener.as_fd()])?;
+    // From here on it is like any other child.
+    guest.0 = None;
+    Ok(Running { process, console })
+}
+
+/// The sandbox process' root is the container's.
+fn container_root(exec: &Exec<'_>) -> Result<OwnedFd, RuntimeError> {
+    let sandbox = exec.state.sandbox.ok_or(RuntimeError::NotRunning)?;
+    let path = format!("/proc/{}/root", sandbox.pid);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path.as_str(), flags, Mode::empty())
+        .map_err(RuntimeError::file(path.as_ref(), "open"))
+}
+
+fn with_home(exec: &Exec<'_>, root: BorrowedFd<'_>) -> ProcessSpec {
+    let mut process = exec.process.clone();
+    home::complete(&mut process.env, process.uid, root);
+    process
+}
+
+/// The container's own null device: whoever may change the mode of its standard input must not change the host's
+/// /dev/null with it.
+fn container_null(root: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(root, c"dev/null", flags, Mode::empty(), resolve)
+        .ok()
+        .filter(|fd| is_null(fd.as_fd()))
+}
+
+fn is_null(fd: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+            && stat.st_rdev == rustix::fs::makedev(1, 3)
+    })
+}
+
+/// Master and slave, if the process gets a terminal.
+fn terminal(exec: &Exec<'_>) -> Result<(Option<OwnedFd>, Option<OwnedFd>), RuntimeError> {
+    let Some(size) = exec.console else {
+        return Ok((None, None));
+    };
+    let request = Request::OpenConsole {
+        rows: size.rows,
+        columns: size.columns,
+    };
+    let mut fds = ask(exec.entry, &request, &[])?.into_iter();
+    match (fds.next(), fds.next()) {
+        (Some(master), Some(slave)) => Ok((Some(master), Some(slave))),
+        _ => Err(RuntimeError::Sandbox {
+            message: "no terminal came with the answer".into(),
+        }),
+    }
+}
+
+fn spawn(
+    exec: &Exec<'_>,
+    init: &OwnedFd,
+    slave: Option<&OwnedFd>,
+    null: Option<&OwnedFd>,
+) -> Result<Guest, RuntimeError> {
+    let secret = match converse(exec.entry, &Request::Secret, &[])? {
+        (Response::Secret(secret), _) => secret,
+        _ => {
+            return Err(RuntimeError::Sandbox {
+                message: "unexpected answer to a request for the secret".into(),
+            });
+        }
+    };
+    let filter = caisson_kernel::guest_filter(secret);
+    let landlock =
+        caisson_sys::landlock::deny_all().map_err(RuntimeError::step("landlock_create_ruleset"))?;
+    let files = exec.cgroup.guest_files(Inherited::Nothing)?;
+    let cgroups: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+    let stdio = match (slave, exec.stdio) {
+        (Some(slave), _) => [slave.as_fd(); 3],
+        (None, Some(given)) => given,
+        (None, None) => [
+            rustix::stdio::stdin(),
+            rustix::stdio::stdout(),
+            rustix::stdio::stderr(),
+        ],
+    };
+    let stdio = stdio.map(|fd| null.filter(|_| is_null(fd)).map_or(fd, AsFd::as_fd));
+    let host_proc =
+        std::fs::File::open("/proc").map_err(RuntimeError::file("/proc".as_ref(), "open"))?;
+    let setup = Setup {
+        host_proc: host_proc.as_fd(),
+        filter: &filter,
+        cgroups: &cgroups,
+        stdio,
+        terminal: slave.is_some(),
+        hostname: c"",
+        landlock: landlock.as_ref().map(AsFd::as_fd),
+    };
+    guest::spawn_into(&setup, init.as_fd()).map_err(|error| RuntimeError::Sandbox {
+        message: error.to_string(),
+    })
+}

@@ -1,0 +1,73 @@
+//! What `create` and the sandbox process say to each other before the app kernel runs.
+
+use std::path::PathBuf;
+
+use caisson_wire::{BootReply, ProcessSpec};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::cgroup::Cgroup;
+use crate::namespace::Namespaces;
+use crate::spec::Spec;
+use crate::state::Status;
+use crate::tier::Blueprint;
+
+/// Everything the sandbox process needs; beside it travel the control socket and the life line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Description {
+    pub(super) id: String,
+    pub(super) bundle: PathBuf,
+    pub(super) spec: Spec,
+    pub(super) process: ProcessSpec,
+    pub(super) cgroup: Cgroup,
+    pub(super) namespaces: Namespaces,
+    /// The state that createContainer hooks get, without the pid.
+    pub(super) hook_state: Value,
+}
+
+impl Description {
+    pub(super) fn new(from: &Blueprint<'_>) -> Description {
+        Description {
+            id: from.state.id.clone(),
+            bundle: from.state.bundle.clone(),
+            spec: from.state.spec.clone(),
+            process: from.process.clone(),
+            cgroup: from.state.cgroup.clone(),
+            namespaces: from.namespaces.clone(),
+            hook_state: from.state.for_hooks(Status::Creating),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Down {
+    Build(Box<Description>),
+    /// The hooks of the runtime's side have run.
+    GoOn,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Up {
+    /// Namespaces and mounts stand.
+    Mounted,
+    #[serde(untagged)]
+    Boot(BootReply),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_app_kernels_reply_and_our_own_share_a_socket() {
+        let text = serde_json::to_string(&BootReply::Created { init_pid: 7 }).expect("json");
+        assert!(matches!(
+            serde_json::from_str(&text),
+            Ok(Up::Boot(BootReply::Created { init_pid: 7 }))
+        ));
+        let text = serde_json::to_string(&Up::Mounted).expect("json");
+        assert!(matches!(serde_json::from_str(&text), Ok(Up::Mounted)));
+    }
+}

@@ -1,0 +1,152 @@
+//! The kernel as the server of /proc sees it.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use nix::errno::Errno;
+
+use crate::kernel::Kernel;
+use crate::proc::{
+    CapabilityMasks, Guests, Ids, Owner, ProcessFacts, ServerHandle, SystemFacts, Walker,
+};
+use crate::task::{Process, Thread, lock};
+
+/// Exists from before the mounts are made; the kernel behind it comes later.
+#[derive(Debug)]
+pub struct View {
+    host_proc: OwnedFd,
+    kernel: OnceLock<Arc<Kernel>>,
+    servers: Mutex<Vec<ServerHandle>>,
+}
+
+impl View {
+    pub(super) fn new(host_proc: OwnedFd) -> View {
+        View {
+            host_proc,
+            kernel: OnceLock::new(),
+            servers: Mutex::default(),
+        }
+    }
+
+    pub(super) fn host_proc(&self) -> BorrowedFd<'_> {
+        self.host_proc.as_fd()
+    }
+
+    /// A tree was mounted.
+    pub(super) fn add(&self, server: ServerHandle) {
+        lock(&self.servers).push(server);
+    }
+
+    /// Let the servers of /proc and /sys enter the guest's namespaces, once its procfs is known.
+    pub(super) fn settle_servers(&self) -> std::io::Result<()> {
+        match self.guest_proc() {
+            Some(_) => lock(&self.servers)
+                .iter()
+                .try_for_each(ServerHandle::settle),
+            None => Ok(()),
+        }
+    }
+
+    /// From now on there are guests.
+    pub(super) fn connect(&self, kernel: &Arc<Kernel>) {
+        self.kernel.get_or_init(|| kernel.clone());
+    }
+}
+
+impl Guests for View {
+    fn host_proc(&self) -> BorrowedFd<'_> {
+        self.host_proc.as_fd()
+    }
+
+    fn guest_proc(&self) -> Option<Arc<OwnedFd>> {
+        self.kernel.get()?.guest_proc.get().cloned()
+    }
+
+    fn facts(&self, pid: u32) -> Option<ProcessFacts> {
+        let kernel = self.kernel.get()?;
+        // The asking thread has a descriptor table of its own: it must not be the one that drops, and so closes,
+        // descriptors of a process that ends meanwhile.
+        kernel
+            .table
+            .with_guest_process(pid as i32, |process, thread| {
+                facts(self.host_proc(), process, thread)
+            })
+    }
+
+    fn owner(&self, pid: u32) -> Option<Owner> {
+        let kernel = self.kernel.get()?;
+        kernel.table.with_guest_process(pid as i32, |_, thread| {
+            let c = thread.credentials();
+            Owner {
+                uid: c.euid,
+                gid: c.egid,
+                dumpable: true,
+            }
+        })
+    }
+
+    fn walker(&self, tid: u32) -> Option<Arc<Walker>> {
+        self.kernel.get()?.walkers.find(tid)
+    }
+
+    fn system(&self) -> Option<&SystemFacts> {
+        self.kernel.get().map(|kernel| &kernel.facts)
+    }
+
+    fn hostname(&self) -> String {
+        self.kernel
+            .get()
+            .map(|kernel| lock(&kernel.names).host.clone())
+            .unwrap_or_default()
+    }
+
+    fn domainname(&self) -> String {
+        self.kernel
+            .get()
+            .map(|kernel| lock(&kernel.names).domain.clone())
+            .unwrap_or_default()
+    }
+
+    fn set_hostname(&self, name: &str) -> Result<(), Errno> {
+        let kernel = self.kernel.get().ok_or(Errno::EPERM)?;
+        lock(&kernel.names).host = name.to_owned();
+        Ok(())
+    }
+}
+
+fn facts(host_proc: BorrowedFd<'_>, process: &Process, thread: &Thread) -> ProcessFacts {
+    let c = thread.credentials();
+    let path = |fd: BorrowedFd<'_>| crate::walk::path_of(host_proc, fd).unwrap_or_default();
+    let (umask, cwd, root) =
+        process.with_fs(|fs| (fs.umask, path(fs.cwd.as_fd()), path(fs.root.as_fd())));
+    ProcessFacts {
+        uid: Ids {
+            real: c.ruid,
+            effective: c.euid,
+            saved: c.suid,
+            filesystem: c.fsuid,
+        },
+        gid: Ids {
+            real: c.rgid,
+            effective: c.egid,
+            saved: c.sgid,
+            filesystem: c.fsgid,
+        },
+        groups: c.groups.to_vec(),
+        umask,
+        capabilities: CapabilityMasks {
+            inheritable: c.caps.inheritable,
+            permitted: c.caps.permitted,
+            effective: c.caps.effective,
+            bounding: c.caps.bounding,
+            ambient: c.caps.ambient,
+        },
+        no_new_privs: process.no_new_privs.load(Ordering::Acquire),
+        dumpable: true,
+        exe: lock(&process.exe).clone(),
+        cwd,
+        root,
+        limits: Vec::new(),
+    }
+}

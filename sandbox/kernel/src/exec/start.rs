@@ -1,0 +1,156 @@
+//! Carrying an exec out.
+
+use std::ffi::CString;
+use std::os::fd::AsFd;
+
+use caisson_sys::surgery::ExecRegisters;
+use caisson_wire::ProcessSpec;
+use rustix::io::Errno;
+
+use super::program::with_prefix;
+use super::{Plan, Program, Strings, donate, find_in_path, open_program};
+use crate::call::Call;
+use crate::task::{Credentials, after_exec, lock};
+
+/// An exec as a guest or the runtime asks for it.
+#[derive(Debug)]
+pub struct Request {
+    pub directory: i32,
+    pub path: CString,
+    /// `AT_EMPTY_PATH`.
+    pub empty_path: bool,
+    pub arguments: Strings,
+    pub environment: Strings,
+}
+
+/// Guest addresses of what the host's `execveat` reads: it wants a path, an argv and an envp, though the
+/// loader builds its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Scratch {
+    pub empty_path: u64,
+    pub argv: u64,
+    pub envp: u64,
+}
+
+/// Check everything and replace the waiting call by the loader. On an error nothing has changed and the
+/// call still waits for its answer.
+pub fn run(call: &mut Call<'_>, request: Request, scratch: Scratch) -> Result<(), Errno> {
+    let program = open_program(call, request.directory, &request.path, request.empty_path)?;
+    let credentials = call.credentials();
+    let (credentials, secure) = after_exec(&credentials, program.privileges);
+    start(call, program, request, (credentials, secure), scratch)
+}
+
+/// The first exec of a process that the runtime made: arguments come from its spec.
+pub fn first_exec(call: &mut Call<'_>, spec: &ProcessSpec) -> Result<(), Errno> {
+    let path = find_in_path(call, &spec.args[0], &spec.env)?;
+    let request = Request {
+        directory: libc::AT_FDCWD,
+        path,
+        empty_path: false,
+        arguments: Strings::from_list(spec.args.iter().map(String::as_bytes)),
+        environment: Strings::from_list(spec.env.iter().map(String::as_bytes)),
+    };
+    let [path, argv, envp, ..] = call.incoming.args;
+    let empty_path = path + call.path(0)?.as_bytes().len() as u64;
+    // Capabilities of the spec are what the process has, whoever it is: no exec rules apply.
+    let program = open_program(call, request.directory, &request.path, false)?;
+    let before = call.credentials();
+    let (mut credentials, secure) = after_exec(&before, program.privileges);
+    if credentials.euid == before.euid && before.euid != 0 {
+        credentials.caps.ambient = before.caps.ambient;
+    }
+    start(
+        call,
+        program,
+        request,
+        (credentials, secure),
+        Scratch {
+            empty_path,
+            argv,
+            envp,
+        },
+    )
+}
+
+fn start(
+    call: &mut Call<'_>,
+    program: Program,
+    request: Request,
+    (credentials, secure): (Credentials, bool),
+    scratch: Scratch,
+) -> Result<(), Errno> {
+    let process = call.process().clone();
+    {
+        let mut slot = lock(&process.exec);
+        if slot
+            .as_ref()
+            .is_some_and(|plan| plan.tid != call.incoming.tid && !plan.taken)
+        {
+            // A sibling thread is about to replace this process; its exec will end this thread.
+            return Err(Errno::AGAIN);
+        }
+        let comm = comm(&request.path, &program)?;
+        *slot = Some(Plan {
+            tid: call.incoming.tid,
+            program: program.file,
+            interpreter: program.interpreter,
+            arguments: with_prefix(&program.prefix, request.arguments),
+            environment: request.environment,
+            filename: program.filename,
+            comm,
+            exe: program.exe,
+            credentials,
+            secure,
+            room: None,
+            taken: false,
+        });
+    }
+    call.kernel.settle_children(&call.thread);
+    let done = replace_by_loader(call, scratch);
+    if done.is_err() {
+        let plan = lock(&process.exec).take();
+        if let Some(room) = plan.and_then(|plan| plan.room) {
+            room.restore();
+        }
+    }
+    done
+}
+
+/// The thread's new name: the last component of the path, or of the program's own where the path is empty
+/// (begin_new_exec).
+fn comm(path: &CString, program: &Program) -> Result<[u8; 16], Errno> {
+    let mut name = path.as_bytes();
+    if name.is_empty() {
+        name = &program.exe;
+        if rustix::fs::fstat(&program.file)?.st_nlink == 0 {
+            name = name.strip_suffix(b" (deleted)").unwrap_or(name);
+        }
+    }
+    let base = name.rsplit(|byte| *byte == b'/').next().unwrap_or(name);
+    let length = base.len().min(15);
+    let mut comm = [0u8; 16];
+    comm[..length].copy_from_slice(&base[..length]);
+    Ok(comm)
+}
+
+fn replace_by_loader(call: &mut Call<'_>, scratch: Scratch) -> Result<(), Errno> {
+    let mut room = None;
+    let loader = donate(call, call.kernel.loader.as_fd(), &mut room);
+    if let Some(plan) = lock(&call.process().exec).as_mut() {
+        plan.room = room;
+    }
+    let loader = loader?;
+    let registers = ExecRegisters {
+        loader,
+        empty_path: scratch.empty_path,
+        argv: scratch.argv,
+        envp: scratch.envp,
+        secret: call.kernel.secret,
+    };
+    match call.transport.exec(&call.incoming, registers) {
+        // The thread was killed; nobody waits for an answer.
+        Err(Errno::SRCH | Errno::NOENT) | Ok(()) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

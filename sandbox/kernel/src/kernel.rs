@@ -1,0 +1,97 @@
+//! The state of one application kernel, shared by all its threads.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use crate::boot::DeviceRule;
+use crate::control::Gate;
+use crate::park::Parked;
+use crate::proc::SystemFacts;
+use crate::servant::Servant;
+use crate::system::Names;
+use crate::task::{Directory, Table, Thread};
+use crate::walkers::Walkers;
+
+pub struct Kernel {
+    pub id: String,
+    /// `/` of this process when guests run, and theirs.
+    pub root: Arc<Directory>,
+    /// The host's procfs.
+    pub host_proc: OwnedFd,
+    /// A procfs instance of the guest's pid namespace, once there is one.
+    pub guest_proc: OnceLock<Arc<OwnedFd>>,
+    pub table: Table,
+    pub walkers: Walkers,
+    pub names: Mutex<Names>,
+    /// Executed in place of every program; sealed.
+    pub loader: OwnedFd,
+    /// Device and inode of the loader, by which it is recognised in a guest.
+    pub loader_identity: (u64, u64),
+    /// What the filter demands of a native execveat.
+    pub secret: u64,
+    pub devices: Vec<DeviceRule>,
+    /// A guest watches files (inotify): it would see when copies of descriptors are closed here.
+    pub watched: AtomicBool,
+    pub gate: Gate,
+    pub parked: Parked,
+    pub facts: SystemFacts,
+    /// Device number of each synthetic file system (/proc, /sys) of the container, and the magic number that
+    /// the real one has in statfs(2).
+    pub synthetic: Vec<(u64, i64)>,
+    /// Where new processes are announced to the thread that watches for their end.
+    pub watch: crate::watch::Watch,
+}
+
+impl Kernel {
+    /// The thread that made a call, found out about when it is new.
+    pub fn thread(&self, tid: i32) -> Result<Arc<Thread>, rustix::io::Errno> {
+        if let Some(thread) = self.table.thread(tid) {
+            return Ok(thread);
+        }
+        let thread = crate::task::discover_thread(&self.table, self.host_proc.as_fd(), tid)?;
+        self.watch.add(&thread.process);
+        Ok(thread)
+    }
+
+    /// Make the state of all children of the caller's process independent of it.
+    pub fn settle_children(&self, thread: &Thread) {
+        for child in
+            crate::task::discover_children(&self.table, self.host_proc.as_fd(), &thread.process)
+        {
+            self.watch.add(&child.process);
+        }
+    }
+
+    /// Whether a file on `device` is served by this process.
+    pub fn is_synthetic(&self, device: u64) -> bool {
+        self.synthetic_magic(device).is_some()
+    }
+
+    pub fn synthetic_magic(&self, device: u64) -> Option<i64> {
+        self.synthetic
+            .iter()
+            .find(|(known, _)| *known == device)
+            .map(|(_, magic)| *magic)
+    }
+
+    pub fn host_proc(&self) -> BorrowedFd<'_> {
+        self.host_proc.as_fd()
+    }
+
+    /// Run `work` with this thread's servant.
+    pub fn with_servant<R>(
+        &self,
+        work: impl FnOnce(&mut Servant) -> R,
+    ) -> Result<R, rustix::io::Errno> {
+        crate::servant::with_servant(self, work)
+    }
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,39 @@
+//! The application kernel: services the system calls of a container's processes.
+//!
+//! [`Prepared`] is made while the host is still in sight, [`run`] stands the sandbox up and serves it until
+//! its init process ends. ARCHITECTURE.md tells the way of a call through the modules.
+//!
+//! Nothing here may panic on what a guest does; a guest gets errno values.
+
+mod audited;
+mod boot;
+mod call;
+mod confine;
+mod control;
+mod dispatch;
+mod exec;
+mod facts;
+mod filter;
+mod kernel;
+mod net;
+mod park;
+pub mod proc;
+mod reply;
+mod servant;
+mod serve;
+mod syscall;
+mod system;
+mod task;
+mod transport;
+mod walk;
+mod walkers;
+mod watch;
+
+pub use boot::{
+    Boot, BootError, ConsoleSize, DeviceKind, DeviceRule, NamespaceKind, Prepared, Termination, run,
+};
+pub use filter::compile as guest_filter;
+
+/// Exit status of the app kernel when it can serve no longer: nothing a guest's exit status looks like is
+/// meant, but 128 + SIGSYS comes nearest to what has happened.
+pub(crate) const EXIT_BROKEN: i32 = 159;

@@ -1,0 +1,33 @@
+//! The synthetic /proc and /sys of a container, served over FUSE by threads of this process.
+//!
+//! Guest paths are walked by the host kernel, so /proc has to be a filesystem that it can walk: lookups and reads
+//! come here as FUSE requests. [`mount`] starts a tree; [`Guests`] is how the rest of the kernel tells it about the
+//! guest. Code here must never touch a path of the container and never wait for a lock that is held across a
+//! filesystem call: the thread that holds it may be the one that waits for the answer.
+
+mod context;
+mod host;
+mod inode;
+mod limits;
+mod mount;
+mod names;
+mod netlink;
+mod process;
+mod procfs;
+mod server;
+mod sys_tree;
+mod sysfs;
+mod system;
+mod tree;
+mod view;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use limits::Memory;
+pub use mount::{Kind, Protection, ServerHandle, mount};
+pub use view::{
+    CapabilityMasks, CgroupVersion, Guests, Ids, MAGIC_LINK, MagicKind, MagicLink, Owner,
+    ProcessFacts, SystemFacts, WalkMode, Walker,
+};

@@ -1,0 +1,22 @@
+//! /proc/PID and /proc/PID/task/TID.
+//!
+//! Exact and harmless text comes from the procfs instance of the guest's pid namespace; what shows the host
+//! (ids of the host processes, the mount tree's sources, the loader) is replaced. Access follows Linux: mode
+//! bits are checked by the host kernel, and files that need ptrace rights also by `access`.
+
+mod access;
+mod cgroup;
+mod comm;
+mod limits;
+mod maps;
+mod mounts;
+mod node;
+mod stat;
+mod status;
+mod table;
+mod write;
+
+pub(super) use access::{may_administrate, opener};
+pub(super) use comm::Names;
+pub(super) use node::{attributes, content, is_network, link, list, list_all, lookup, open};
+pub(super) use write::write;

@@ -1,0 +1,375 @@
+//! Lookup, attributes, links and listings below /proc/PID.
+
+use nix::errno::Errno;
+
+use super::access;
+use super::table::{ENTRIES, Entry, Source, children};
+use crate::proc::context::Context;
+use crate::proc::host;
+use crate::proc::inode::{self, Node};
+use crate::proc::tree::{Access, Caller, Opener};
+use crate::proc::view::{MAGIC_LINK, MagicKind, MagicLink, Owner, ProcessFacts, WalkMode};
+use crate::proc::wire::{Attributes, Item, Validity};
+
+/// The process or thread whose file is made, and for whom.
+pub(super) struct Subject<'a> {
+    pub(super) context: &'a Context,
+    pub(super) pid: u32,
+    /// 0 below /proc/PID.
+    pub(super) tid: u32,
+    pub(super) opener: &'a Opener,
+}
+
+fn directory(pid: u32, tid: u32) -> String {
+    if tid == 0 {
+        pid.to_string()
+    } else {
+        format!("{pid}/task/{tid}")
+    }
+}
+
+impl Subject<'_> {
+    /// The file `name` of the same process in the guest's procfs.
+    pub(super) fn guest(&self, name: &str) -> Result<Vec<u8>, Errno> {
+        let proc = self.context.guest_proc()?;
+        host::read(&*proc, &format!("{}/{name}", directory(self.pid, self.tid)))
+    }
+
+    pub(super) fn guest_text(&self, name: &str) -> Result<String, Errno> {
+        let content = self.guest(name)?;
+        Ok(String::from_utf8_lossy(&content).into_owned())
+    }
+
+    pub(super) fn facts(&self) -> Result<ProcessFacts, Errno> {
+        access::facts(self.context, self.pid)
+    }
+
+    /// Does a thread read about itself? While it waits for us the host kernel has it sleeping.
+    pub(super) fn is_reader(&self) -> bool {
+        self.opener.pid != 0 && self.opener.tid == self.thread()
+    }
+
+    /// The thread that the subject is: the leader for a process.
+    pub(super) fn thread(&self) -> u32 {
+        if self.tid == 0 { self.pid } else { self.tid }
+    }
+}
+
+fn entry(index: u8) -> Result<&'static Entry, Errno> {
+    ENTRIES.get(usize::from(index)).ok_or(Errno::ESTALE)
+}
+
+pub(crate) fn is_network(index: u8) -> bool {
+    entry(index).is_ok_and(|entry| matches!(entry.source, Source::Network))
+}
+
+/// Is this one of the directories of descriptors?
+fn descriptors(index: u8) -> Option<bool> {
+    match entry(index).ok()?.name {
+        "fd" => Some(false),
+        "fdinfo" => Some(true),
+        _ => None,
+    }
+}
+
+pub(crate) fn lookup(context: &Context, parent: Node, name: &str) -> Result<Attributes, Errno> {
+    let Node::Process {
+        pid,
+        tid,
+        entry: index,
+    } = parent
+    else {
+        return Err(Errno::ENOTDIR);
+    };
+    if let Some(info) = descriptors(index) {
+        let fd = inode::fd(name).ok_or(Errno::ENOENT)?;
+        let pid = if tid == 0 { pid } else { tid };
+        return attributes(context, Node::Descriptor { pid, fd, info });
+    }
+    if entry(index)?.name == "task" {
+        let tid = inode::pid(name).ok_or(Errno::ENOENT)?;
+        return attributes(context, Node::Process { pid, tid, entry: 0 });
+    }
+    let child = children(index, tid != 0).find(|(_, _, child)| *child == name);
+    let (index, ..) = child.ok_or(Errno::ENOENT)?;
+    attributes(
+        context,
+        Node::Process {
+            pid,
+            tid,
+            entry: index,
+        },
+    )
+}
+
+fn gone(errno: Errno) -> Errno {
+    if errno == Errno::ESRCH {
+        Errno::ENOENT
+    } else {
+        errno
+    }
+}
+
+pub(crate) fn attributes(context: &Context, node: Node) -> Result<Attributes, Errno> {
+    let proc = context.guest_proc().map_err(gone)?;
+    match node {
+        Node::Process {
+            pid,
+            tid,
+            entry: index,
+        } => {
+            host::status(&*proc, &directory(pid, tid)).map_err(gone)?;
+            let entry = entry(index)?;
+            let owner = access::owner(context, pid)?;
+            let kind = match entry.source {
+                Source::Directory | Source::Network => libc::S_IFDIR,
+                Source::Exe | Source::Cwd | Source::Root | Source::Namespace(_) => libc::S_IFLNK,
+                _ => libc::S_IFREG,
+            };
+            // The directory always belongs to the process, its content only while it is dumpable.
+            let mut attributes = owned_by(&owner, index == 0, node, kind | entry.mode, context);
+            attributes.valid = match entry.mode & 0o4 {
+                _ if index == 0 => Validity::WALK,
+                0 => Validity::OWNED,
+                _ => Validity::PUBLIC,
+            };
+            Ok(attributes)
+        }
+        Node::Descriptor { pid, fd, info } => {
+            let below = if info { "fdinfo" } else { "fd" };
+            let status = host::status(&*proc, &format!("{pid}/{below}/{fd}")).map_err(gone)?;
+            let owner = access::owner(context, pid)?;
+            let mode = if info {
+                libc::S_IFREG | 0o444
+            } else {
+                status.st_mode
+            };
+            let mut attributes = owned_by(&owner, false, node, mode, context);
+            attributes.size = if info { 0 } else { 64 };
+            Ok(attributes)
+        }
+        Node::Static(_) | Node::Host(_) => Err(Errno::ESTALE),
+    }
+}
+
+fn owned_by(owner: &Owner, always: bool, node: Node, mode: u32, context: &Context) -> Attributes {
+    let (uid, gid) = if always || owner.dumpable {
+        (owner.uid, owner.gid)
+    } else {
+        (0, 0)
+    };
+    let links = if mode & libc::S_IFMT == libc::S_IFDIR {
+        2
+    } else {
+        1
+    };
+    let time_s = context.system().boot_epoch_s;
+    let node = node.number();
+    Attributes {
+        node,
+        mode,
+        uid,
+        gid,
+        links,
+        size: 0,
+        block_size: 1024,
+        valid: Validity::WALK,
+        time_s,
+    }
+}
+
+pub(crate) fn link(context: &Context, node: Node, caller: &Caller) -> Result<Vec<u8>, Errno> {
+    let opener = access::opener(context, caller);
+    let (pid, kind) = match node {
+        Node::Process {
+            pid, entry: index, ..
+        } => {
+            let kind = match entry(index)?.source {
+                Source::Exe => MagicKind::Exe,
+                Source::Cwd => MagicKind::Cwd,
+                Source::Root => MagicKind::Root,
+                Source::Namespace(name) => MagicKind::Namespace(name),
+                _ => return Err(Errno::EINVAL),
+            };
+            (pid, kind)
+        }
+        Node::Descriptor {
+            pid,
+            fd,
+            info: false,
+        } => (access::leader(context, &opener, pid)?, MagicKind::Fd(fd)),
+        _ => return Err(Errno::EINVAL),
+    };
+    // A process that walks to its own link is itself at this moment.
+    if opener.pid != pid {
+        access::inspect(context, &opener, pid)?;
+    }
+    match &caller.walker {
+        Some(walker) if walker.mode() == WalkMode::Walk => {
+            walker.report(MagicLink { pid, kind });
+            Err(MAGIC_LINK)
+        }
+        _ => link_text(context, pid, kind),
+    }
+}
+
+fn link_text(context: &Context, pid: u32, kind: MagicKind) -> Result<Vec<u8>, Errno> {
+    let facts = || access::facts(context, pid);
+    let text = match kind {
+        MagicKind::Exe => facts()?.exe,
+        MagicKind::Cwd => facts()?.cwd,
+        MagicKind::Root => facts()?.root,
+        MagicKind::Fd(fd) => host::link(&*context.guest_proc()?, &format!("{pid}/fd/{fd}"))?,
+        MagicKind::Namespace(name) => {
+            host::link(&*context.guest_proc()?, &format!("{pid}/ns/{name}"))?
+        }
+    };
+    // The host kernel refuses an empty target, as Linux has none for a kernel thread's exe.
+    if text.is_empty() {
+        Err(Errno::ENOENT)
+    } else {
+        Ok(text)
+    }
+}
+
+pub(crate) fn open(
+    context: &Context,
+    node: Node,
+    opener: Opener,
+    access: Access,
+) -> Result<Opener, Errno> {
+    match node {
+        Node::Process {
+            pid, entry: index, ..
+        } => {
+            let entry = entry(index)?;
+            if access == Access::Write && !super::write::is_writable(entry.name) {
+                return Err(Errno::EACCES);
+            }
+            // stat shows addresses only to who may inspect.
+            if !entry.guarded && entry.name != "stat" {
+                return Ok(opener);
+            }
+            let opener = access::about(context, opener, pid);
+            if entry.guarded {
+                access::inspect(context, &opener, pid)?;
+            }
+            Ok(opener)
+        }
+        Node::Descriptor { pid, .. } => {
+            let opener = access::about(context, opener, pid);
+            access::inspect(context, &opener, pid)?;
+            Ok(opener)
+        }
+        _ => Ok(opener),
+    }
+}
+
+pub(crate) fn content(context: &Context, node: Node, opener: &Opener) -> Result<Vec<u8>, Errno> {
+    match node {
+        Node::Process {
+            pid,
+            tid,
+            entry: index,
+        } => {
+            let entry = entry(index)?;
+            // Again, because the process may have gained rights since the file was opened.
+            if entry.guarded {
+                access::inspect(context, opener, pid)?;
+            }
+            let subject = Subject {
+                context,
+                pid,
+                tid,
+                opener,
+            };
+            match entry.source {
+                Source::Guest => subject.guest(entry.name),
+                Source::Made(make) => make(&subject),
+                Source::Constant(text) => Ok(text.as_bytes().to_vec()),
+                Source::Fails(errno) => Err(errno),
+                _ => Err(Errno::EINVAL),
+            }
+        }
+        Node::Descriptor {
+            pid,
+            fd,
+            info: true,
+        } => {
+            access::inspect(context, opener, pid)?;
+            host::read(&*context.guest_proc()?, &format!("{pid}/fdinfo/{fd}"))
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn numbers(context: &Context, path: &str) -> Result<impl Iterator<Item = u32>, Errno> {
+    let names = host::names(&*context.guest_proc()?, path)?;
+    Ok(names.into_iter().filter_map(|(name, _)| name.parse().ok()))
+}
+
+/// The processes in /proc.
+pub(crate) fn list_all(context: &Context) -> Vec<Item> {
+    let item = |pid: u32| Item {
+        name: pid.to_string(),
+        node: Node::Process {
+            pid,
+            tid: 0,
+            entry: 0,
+        }
+        .number(),
+        kind: libc::DT_DIR,
+    };
+    numbers(context, ".").map_or_else(|_| Vec::new(), |pids| pids.map(item).collect())
+}
+
+pub(crate) fn list(context: &Context, node: Node) -> Result<Vec<Item>, Errno> {
+    let Node::Process {
+        pid,
+        tid,
+        entry: index,
+    } = node
+    else {
+        return Err(Errno::ENOTDIR);
+    };
+    let subject = if tid == 0 { pid } else { tid };
+    if let Some(info) = descriptors(index) {
+        let path = format!("{}/{}", directory(pid, tid), entry(index)?.name);
+        let item = |fd: u32| Item {
+            name: fd.to_string(),
+            node: Node::Descriptor {
+                pid: subject,
+                fd,
+                info,
+            }
+            .number(),
+            kind: if info { libc::DT_REG } else { libc::DT_LNK },
+        };
+        return Ok(numbers(context, &path)?.map(item).collect());
+    }
+    if entry(index)?.name == "task" {
+        let item = |tid: u32| Item {
+            name: tid.to_string(),
+            node: Node::Process { pid, tid, entry: 0 }.number(),
+            kind: libc::DT_DIR,
+        };
+        return Ok(numbers(context, &format!("{pid}/task"))?
+            .map(item)
+            .collect());
+    }
+    let item = |(index, entry, name): (u8, &Entry, &str)| Item {
+        name: name.to_owned(),
+        node: Node::Process {
+            pid,
+            tid,
+            entry: index,
+        }
+        .number(),
+        kind: match entry.source {
+            Source::Directory | Source::Network => libc::DT_DIR,
+            Source::Exe | Source::Cwd | Source::Root | Source::Namespace(_) => libc::DT_LNK,
+            _ => libc::DT_REG,
+        },
+    };
+    Ok(children(index, tid != 0).map(item).collect())
+}

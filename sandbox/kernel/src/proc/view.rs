@@ -1,0 +1,227 @@
+//! What the synthetic files need to know of the guest, as a trait that the rest of the kernel implements.
+//!
+//! Every method is called on a thread that serves /proc while another thread of this process waits inside
+//! the host kernel for the answer. An implementation must therefore never block on a lock that is held
+//! across a filesystem call, and must never itself open or stat a path of the container.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::errno::Errno;
+
+/// The app kernel as the synthetic files see it.
+pub trait Guests: Send + Sync + 'static {
+    /// The host's procfs, opened before the pivot.
+    fn host_proc(&self) -> BorrowedFd<'_>;
+
+    /// The procfs instance of the guest's pid namespace; `None` until the guest init exists.
+    fn guest_proc(&self) -> Option<Arc<OwnedFd>>;
+
+    /// What the guest may know of its process `pid` (a guest tgid).
+    fn facts(&self, pid: u32) -> Option<ProcessFacts>;
+
+    /// To whom the files of process `pid` belong. Asked for at every step of a walk: worth an answer of its own
+    /// where making all facts is slow.
+    fn owner(&self, pid: u32) -> Option<Owner> {
+        let facts = self.facts(pid)?;
+        Some(Owner {
+            uid: facts.uid.effective,
+            gid: facts.gid.effective,
+            dumpable: facts.dumpable,
+        })
+    }
+
+    /// The walk that the app kernel's thread `tid` is doing for a guest.
+    fn walker(&self, tid: u32) -> Option<Arc<Walker>>;
+
+    /// The facts that are fixed for the life of the container; `None` before it is booted.
+    fn system(&self) -> Option<&SystemFacts>;
+
+    /// The host name as the guest sees it now.
+    fn hostname(&self) -> String;
+
+    /// The NIS domain name as the guest sees it now.
+    fn domainname(&self) -> String;
+
+    /// A guest that may (fsuid 0 and CAP_SYS_ADMIN were checked) wrote /proc/sys/kernel/hostname.
+    fn set_hostname(&self, name: &str) -> Result<(), Errno>;
+}
+
+/// Real, effective, saved and filesystem id of a process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ids {
+    pub real: u32,
+    pub effective: u32,
+    pub saved: u32,
+    pub filesystem: u32,
+}
+
+/// The five capability sets, bit N is capability N.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CapabilityMasks {
+    pub inheritable: u64,
+    pub permitted: u64,
+    pub effective: u64,
+    pub bounding: u64,
+    pub ambient: u64,
+}
+
+/// Effective ids of a process, and whether it may be looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    pub uid: u32,
+    pub gid: u32,
+    pub dumpable: bool,
+}
+
+/// One guest process as the app kernel knows it; everything else comes from the guest's procfs.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessFacts {
+    pub uid: Ids,
+    pub gid: Ids,
+    pub groups: Vec<u32>,
+    pub umask: u32,
+    pub capabilities: CapabilityMasks,
+    pub no_new_privs: bool,
+    /// PR_GET_DUMPABLE is 1; otherwise the files below /proc/PID belong to root.
+    pub dumpable: bool,
+    /// Guest paths.
+    pub exe: Vec<u8>,
+    pub cwd: Vec<u8>,
+    pub root: Vec<u8>,
+    /// Limits (RLIMIT_* number, soft, hard) that the app kernel keeps itself, shown instead of the host's.
+    pub limits: Vec<(u32, u64, u64)>,
+}
+
+/// What stays the same while a container lives.
+#[derive(Debug, Default)]
+pub struct SystemFacts {
+    /// `uname -r`, `uname -v`.
+    pub release: String,
+    pub version: String,
+    /// CLOCK_BOOTTIME when the container began, and the same moment since 1970.
+    pub boot_time_ns: u64,
+    pub boot_epoch_s: u64,
+    /// The container's cgroup directories: (controller, directory); the controller is "" for cgroup v2.
+    pub cgroups: Vec<(String, OwnedFd)>,
+    /// Sysctls set by the container's configuration: (`net.ipv4.ip_forward`, value).
+    pub sysctl: Vec<(String, String)>,
+    /// /proc/sys/kernel/random/boot_id of this container.
+    pub boot_id: String,
+    /// The oom_score_adj of the configuration: the floor to which a guest may lower its own.
+    pub oom_score_adj: i32,
+}
+
+/// Why the app kernel walks a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WalkMode {
+    /// To reach the object: a magic link is reported in the slot and fails the walk with `MAGIC_LINK`.
+    Walk,
+    /// For readlink(2): a magic link gives its text.
+    ReadLink,
+}
+
+/// The errno with which reading a magic link fails in [`WalkMode::Walk`].
+pub const MAGIC_LINK: Errno = Errno::EREMOTE;
+
+/// The link that ended a walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MagicLink {
+    /// Guest tgid, also for links below /proc/PID/task.
+    pub pid: u32,
+    pub kind: MagicKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MagicKind {
+    Exe,
+    Cwd,
+    Root,
+    Fd(u32),
+    /// The name below /proc/PID/ns.
+    Namespace(&'static str),
+}
+
+/// One thread of the app kernel while it walks for a guest. Set by that thread before each walk; the
+/// server of /proc only reads it and leaves a hit.
+#[derive(Debug, Default)]
+pub struct Walker {
+    pid: AtomicU32,
+    tid: AtomicU32,
+    readlink: AtomicU32,
+    hit: Mutex<Option<MagicLink>>,
+}
+
+impl Walker {
+    /// Announces a walk for guest thread `tid` of guest process `pid`.
+    pub fn begin(&self, pid: u32, tid: u32, mode: WalkMode) {
+        self.pid.store(pid, Ordering::Relaxed);
+        self.tid.store(tid, Ordering::Relaxed);
+        self.readlink
+            .store(u32::from(mode == WalkMode::ReadLink), Ordering::Relaxed);
+        *self.hit.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The magic link that the walk met, if it failed with [`MAGIC_LINK`].
+    pub fn take_hit(&self) -> Option<MagicLink> {
+        self.hit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.pid.load(Ordering::Relaxed)
+    }
+
+    pub fn tid(&self) -> u32 {
+        self.tid.load(Ordering::Relaxed)
+    }
+
+    pub fn mode(&self) -> WalkMode {
+        match self.readlink.load(Ordering::Relaxed) {
+            0 => WalkMode::Walk,
+            _ => WalkMode::ReadLink,
+        }
+    }
+
+    pub(super) fn report(&self, link: MagicLink) {
+        *self.hit.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
+    }
+}
+
+impl SystemFacts {
+    /// The same facts with other descriptors of the cgroup directories.
+    pub(super) fn with_cgroups(&self, cgroups: Vec<(String, OwnedFd)>) -> SystemFacts {
+        SystemFacts {
+            release: self.release.clone(),
+            version: self.version.clone(),
+            boot_time_ns: self.boot_time_ns,
+            boot_epoch_s: self.boot_epoch_s,
+            cgroups,
+            sysctl: self.sysctl.clone(),
+            boot_id: self.boot_id.clone(),
+            oom_score_adj: self.oom_score_adj,
+        }
+    }
+
+    /// The directory of a cgroup controller: that of v1, or the one directory of v2.
+    pub fn cgroup(&self, controller: &str) -> Option<(CgroupVersion, BorrowedFd<'_>)> {
+        let v1 = self
+            .cgroups
+            .iter()
+            .find(|(name, _)| name.split(',').any(|one| one == controller));
+        let v2 = || self.cgroups.iter().find(|(name, _)| name.is_empty());
+        match v1 {
+            Some((_, dir)) => Some((CgroupVersion::V1, dir.as_fd())),
+            None => v2().map(|(_, dir)| (CgroupVersion::V2, dir.as_fd())),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CgroupVersion {
+    V1,
+    V2,
+}

@@ -1,0 +1,107 @@
+//! Receiving calls and answering them.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use caisson_abi::nr;
+use rustix::io::Errno;
+
+use crate::audited;
+use crate::call::Call;
+use crate::dispatch;
+use crate::kernel::Kernel;
+use crate::reply::Reply;
+use crate::task::Thread;
+use crate::transport::{Incoming, Transport};
+
+/// Receiving threads keep nothing on their stack that grows with input.
+const STACK_BYTES: usize = 256 << 10;
+
+/// Serve everything that comes over `transport` on a thread of its own, until its last guest is gone.
+pub fn start(kernel: &Arc<Kernel>, transport: Arc<dyn Transport>) -> std::io::Result<()> {
+    let kernel = kernel.clone();
+    std::thread::Builder::new()
+        .name("caisson-serve".into())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            if let Err(error) = serve(&kernel, &transport) {
+                tracing::error!(%error, "receiving system calls failed; the sandbox ends");
+                std::process::exit(crate::EXIT_BROKEN);
+            }
+        })
+        .map(drop)
+}
+
+fn serve(kernel: &Arc<Kernel>, transport: &Arc<dyn Transport>) -> Result<(), Errno> {
+    let mut last: Option<Arc<Thread>> = None;
+    while let Some(incoming) = transport.receive()? {
+        if ends_unseen(kernel, &incoming) {
+            answer(transport, &incoming, Ok(Reply::Continue(audited::exit())));
+            continue;
+        }
+        let known = last
+            .take()
+            .filter(|t| t.tid == incoming.tid && !t.ended.load(Ordering::Acquire));
+        let thread = match known.map_or_else(|| kernel.thread(incoming.tid), Ok) {
+            Ok(thread) => thread,
+            Err(error) => {
+                tracing::debug!(tid = incoming.tid, nr = incoming.nr, %error, "call of an unknown thread");
+                answer(transport, &incoming, Err(Errno::NOSYS));
+                continue;
+            }
+        };
+        let reply = kernel.with_servant(|servant| {
+            let mut call = Call {
+                kernel,
+                transport,
+                thread: thread.clone(),
+                servant,
+                incoming,
+            };
+            dispatch::dispatch(&mut call)
+        });
+        answer(transport, &incoming, reply.and_then(|reply| reply));
+        last = Some(thread);
+    }
+    Ok(())
+}
+
+/// The end of a thread that has made no other call: nothing is known of it, and nothing has to be. It has no
+/// children, for to make one is a call that is seen.
+fn ends_unseen(kernel: &Kernel, incoming: &Incoming) -> bool {
+    matches!(incoming.nr, nr::exit | nr::exit_group) && kernel.table.thread(incoming.tid).is_none()
+}
+
+/// Send a handler's reply. A guest that was killed meanwhile needs none.
+pub fn answer(transport: &Arc<dyn Transport>, incoming: &Incoming, reply: Result<Reply, Errno>) {
+    let sent = match reply {
+        Ok(Reply::Answered) => return,
+        Ok(Reply::Value(value)) => transport.answer_value(incoming, value),
+        Ok(Reply::Continue(token)) => transport.answer_continue(incoming, token),
+        // Our own descriptor is closed before the guest goes on: the guest's close is to be the last one,
+        // for whoever watches it, and so that a program it has just written can be executed.
+        Ok(Reply::Fd(fd, cloexec)) => match transport.donate(incoming, fd.as_fd(), cloexec) {
+            Ok(number) => {
+                drop(fd);
+                transport.answer_value(incoming, number.into())
+            }
+            Err(Errno::NOENT) => Err(Errno::NOENT),
+            // The call still waits: a full table is EMFILE there as here.
+            Err(error) => transport.answer_error(incoming, error),
+        },
+        Ok(Reply::ReadOnlyFd(fd, cloexec)) => {
+            match transport.answer_fd(incoming, fd.as_fd(), cloexec) {
+                Ok(()) => return,
+                Err(Errno::NOENT) => Err(Errno::NOENT),
+                Err(error) => transport.answer_error(incoming, error),
+            }
+        }
+        Err(errno) => transport.answer_error(incoming, errno),
+    };
+    if let Err(error) = sent
+        && error != Errno::NOENT
+    {
+        tracing::debug!(tid = incoming.tid, nr = incoming.nr, %error, "an answer was refused");
+    }
+}

@@ -1,0 +1,168 @@
+//! execve(2), execveat(2), and the private call by which the loader asks for its plan.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, openat, statx};
+use rustix::io::Errno;
+
+use crate::call::Call;
+use crate::exec::{self, Request, Scratch, Strings};
+use crate::reply::Reply;
+use crate::task::{Thread, lock};
+
+pub fn execve(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    if call.kernel.gate.hold(call) {
+        return Ok(Reply::Answered);
+    }
+    let [path, argv, envp, ..] = call.incoming.args;
+    execute(call, libc::AT_FDCWD, path, argv, envp, 0)
+}
+
+pub fn execveat(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    let directory = call.int(0);
+    let [_, path, argv, envp, ..] = call.incoming.args;
+    execute(call, directory, path, argv, envp, call.int(4))
+}
+
+fn execute(
+    call: &mut Call<'_>,
+    directory: i32,
+    path: u64,
+    argv: u64,
+    envp: u64,
+    flags: i32,
+) -> Result<Reply, Errno> {
+    if flags & !(libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(Errno::INVAL);
+    }
+    let text = call.string(path, crate::call::PATH_MAX).map_err(|e| {
+        if e == Errno::TOOBIG {
+            Errno::NAMETOOLONG
+        } else {
+            e
+        }
+    })?;
+    let empty_path = flags & libc::AT_EMPTY_PATH != 0;
+    if text.is_empty() && !empty_path {
+        return Err(Errno::NOENT);
+    }
+    let (stack_limit, _) = caisson_sys::limit::get(call.incoming.tid, libc::RLIMIT_STACK)?;
+    let arguments = Strings::read(call, argv, stack_limit)?;
+    let environment = Strings::read(call, envp, stack_limit)?;
+    let scratch = Scratch {
+        empty_path: path + text.as_bytes().len() as u64,
+        // The last argument and its NULL: the least that the host's own exec has to copy.
+        argv: if arguments.count == 0 {
+            0
+        } else {
+            argv + 8 * (arguments.count - 1)
+        },
+        envp: if envp == 0 {
+            0
+        } else {
+            envp + 8 * environment.count
+        },
+    };
+    let mut arguments = arguments;
+    if arguments.count == 0 {
+        // As Linux does since 5.18: a program never sees argc == 0.
+        arguments.push(b"");
+    }
+    if flags & libc::AT_SYMLINK_NOFOLLOW != 0 && !text.is_empty() {
+        let is_link = call.on_path(directory, &text, |at, path| {
+            let stat = rustix::fs::statat(at, path, AtFlags::SYMLINK_NOFOLLOW)?;
+            Ok(rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink())
+        })?;
+        if is_link {
+            return Err(Errno::LOOP);
+        }
+    }
+    let request = Request {
+        directory,
+        path: text,
+        empty_path,
+        arguments,
+        environment,
+    };
+    exec::run(call, request, scratch)?;
+    Ok(Reply::Answered)
+}
+
+/// Only a process whose executable is the loader gets a plan; to everybody else the number is unknown.
+pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    if !runs_loader(call)? {
+        return Err(Errno::NOSYS);
+    }
+    let [buffer, length, ..] = call.incoming.args;
+    let process = call.process().clone();
+    let mut slot = lock(&process.exec);
+    let plan = slot.as_mut().ok_or(Errno::NOSYS)?;
+    if plan.taken {
+        call.write_bytes(buffer, &plan.strings())?;
+        *slot = None;
+        return Ok(Reply::ZERO);
+    }
+    let mut room = plan.room.take();
+    let descriptors = donate_files(call, plan, &mut room);
+    if let Some(room) = room {
+        room.restore();
+    }
+    let (program, interpreter) = descriptors?;
+    let mut answer = exec::header(plan, program, interpreter);
+    let inline = plan.strings_bytes() as usize <= crate::exec::wire::INLINE_STRINGS;
+    if inline {
+        answer.extend_from_slice(&plan.strings());
+    }
+    if answer.len() as u64 > length {
+        return Err(Errno::INVAL);
+    }
+    call.write_bytes(buffer, &answer)?;
+    plan.taken = true;
+    *lock(&process.exe) = std::mem::take(&mut plan.exe);
+    let credentials = plan.credentials.clone();
+    if inline {
+        *slot = None;
+    }
+    drop(slot);
+    process.unshare_fs();
+    let leader = Thread::new(
+        call.incoming.tid,
+        process.guest_pid,
+        process.clone(),
+        Arc::new(credentials),
+    );
+    call.kernel.table.only_leader_remains(Arc::new(leader));
+    // The receiving thread must not go on with the entry that was replaced just now.
+    call.thread
+        .ended
+        .store(true, std::sync::atomic::Ordering::Release);
+    Ok(Reply::ZERO)
+}
+
+/// Descriptors of the program and its interpreter.
+fn donate_files(
+    call: &Call<'_>,
+    plan: &exec::Plan,
+    room: &mut Option<exec::Room>,
+) -> Result<(i32, i32), Errno> {
+    let program = exec::donate(call, plan.program.as_fd(), room)?;
+    let interpreter = match &plan.interpreter {
+        Some(fd) => exec::donate(call, fd.as_fd(), room)?,
+        None => -1,
+    };
+    Ok((program, interpreter))
+}
+
+fn runs_loader(call: &Call<'_>) -> Result<bool, Errno> {
+    let path = format!("{}/exe", call.incoming.tid);
+    let exe = openat(
+        call.kernel.host_proc(),
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let stat = statx(&exe, c"", AtFlags::EMPTY_PATH, StatxFlags::INO)?;
+    let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
+    Ok((device, stat.stx_ino) == call.kernel.loader_identity)
+}

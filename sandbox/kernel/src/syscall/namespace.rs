@@ -1,0 +1,52 @@
+//! unshare(2) and setns(2). A container's namespaces are fixed: nothing is ever made or entered here.
+
+use rustix::io::Errno;
+
+use crate::audited;
+use crate::call::Call;
+use crate::reply::Reply;
+
+/// Flags that unshare(2) takes without making a namespace.
+const PLAIN: u64 = (libc::CLONE_FS
+    | libc::CLONE_FILES
+    | libc::CLONE_SYSVSEM
+    | libc::CLONE_THREAD
+    | libc::CLONE_SIGHAND
+    | libc::CLONE_VM) as u64;
+
+const NAMESPACES: u64 = (libc::CLONE_NEWNS
+    | libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET) as u64
+    | CLONE_NEWTIME;
+
+/// linux/sched.h; libc has it as part of the exit signal's bits.
+const CLONE_NEWTIME: u64 = 0x80;
+
+/// File system state is the app kernel's; descriptors and semaphore undo lists are the host's.
+pub fn unshare(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    let flags = call.arg(0);
+    if flags & !(PLAIN | NAMESPACES) != 0 {
+        return Err(Errno::INVAL);
+    }
+    if flags & NAMESPACES != 0 {
+        return Err(Errno::PERM);
+    }
+    if flags & libc::CLONE_FS as u64 != 0 {
+        call.kernel.settle_children(&call.thread);
+        call.process().unshare_fs();
+    }
+    Ok(Reply::Continue(audited::unshare_own()))
+}
+
+/// A guest has no descriptors of namespaces, so that only a pidfd could mean some.
+pub fn setns(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    let fd = call.fd(call.int(0))?;
+    match super::signal::process_of_pidfd(call, &fd) {
+        Ok(_) => Err(Errno::PERM),
+        Err(_) => Err(Errno::INVAL),
+    }
+}

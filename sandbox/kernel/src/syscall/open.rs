@@ -1,0 +1,335 @@
+//! open(2), openat(2), openat2(2), creat(2).
+//!
+//! The file is opened by the app kernel with the guest's rights and put into the guest.
+
+mod terminal;
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering;
+
+use caisson_sys::notify::Cloexec;
+use rustix::fs::{
+    FileType, Mode, OFlags, ResolveFlags, fcntl_getfl, fcntl_setfl, fstat, openat as host_openat,
+    openat2 as host_openat2,
+};
+use rustix::io::Errno;
+
+use crate::boot::DeviceKind;
+use crate::call::{Call, Start};
+use crate::reply::Reply;
+use crate::servant::Identity;
+use crate::task::lock;
+
+/// Majors of terminals in devpts, linux/major.h.
+const TERMINALS: std::ops::RangeInclusive<u32> = 136..=143;
+
+/// A parsed request.
+#[derive(Clone, Debug)]
+struct Request {
+    directory: i32,
+    path: CString,
+    flags: OFlags,
+    mode: u32,
+    resolve: ResolveFlags,
+}
+
+pub fn open(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    let path = call.path(0)?;
+    open_path(call, libc::AT_FDCWD, path, call.uint(1), call.uint(2))
+}
+
+pub fn creat(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    let path = call.path(0)?;
+    let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
+    open_path(call, libc::AT_FDCWD, path, flags as u32, call.uint(1))
+}
+
+pub fn openat(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    let path = call.path(1)?;
+    open_path(call, call.int(0), path, call.uint(2), call.uint(3))
+}
+
+/// Unknown flags are ignored, as open(2) does.
+fn open_path(
+    call: &mut Call<'_>,
+    directory: i32,
+    path: CString,
+    flags: u32,
+    mode: u32,
+) -> Result<Reply, Errno> {
+    let flags = OFlags::from_bits_retain(flags & KNOWN_FLAGS);
+    let creates = flags.contains(OFlags::CREATE) || flags.contains(OFlags::TMPFILE);
+    let mode = if creates { mode & 0o7777 } else { 0 };
+    run(
+        call,
+        Request {
+            directory,
+            path,
+            flags,
+            mode,
+            resolve: ResolveFlags::empty(),
+        },
+    )
+}
+
+/// `VALID_OPEN_FLAGS`, include/linux/fcntl.h.
+const KNOWN_FLAGS: u32 = (libc::O_ACCMODE
+    | libc::O_CREAT
+    | libc::O_EXCL
+    | libc::O_NOCTTY
+    | libc::O_TRUNC
+    | libc::O_APPEND
+    | libc::O_NONBLOCK
+    | libc::O_SYNC
+    | libc::O_DSYNC
+    | libc::O_ASYNC
+    | libc::O_DIRECT
+    | 0o100000 // O_LARGEFILE
+    | libc::O_DIRECTORY
+    | libc::O_NOFOLLOW
+    | libc::O_NOATIME
+    | libc::O_CLOEXEC
+    | libc::O_PATH
+    | libc::O_TMPFILE) as u32;
+
+pub fn openat2(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    let (how, size) = (call.arg(2), call.arg(3));
+    let known = size_of::<libc::open_how>() as u64;
+    if size < known {
+        return Err(Errno::INVAL);
+    }
+    if size > 4096 {
+        return Err(Errno::TOOBIG);
+    }
+    let mut extra = vec![0u8; (size - known) as usize];
+    call.read_bytes(how + known, &mut extra)?;
+    if extra.iter().any(|byte| *byte != 0) {
+        return Err(Errno::TOOBIG);
+    }
+    let how: libc::open_how = call.read(how)?;
+    let path = call.path(1)?;
+    let creates = how.flags & (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u64 != 0;
+    let sound = how.flags & !u64::from(KNOWN_FLAGS) == 0
+        && (creates || how.mode == 0)
+        && how.mode & !0o7777 == 0;
+    let resolve = ResolveFlags::from_bits(how.resolve)
+        .filter(|_| sound)
+        .ok_or(Errno::INVAL)?;
+    let flags = OFlags::from_bits_retain(how.flags as u32);
+    run(
+        call,
+        Request {
+            directory: call.int(0),
+            path,
+            flags,
+            mode: how.mode as u32,
+            resolve,
+        },
+    )
+}
+
+fn run(call: &mut Call<'_>, request: Request) -> Result<Reply, Errno> {
+    if request.path.is_empty() {
+        return Err(Errno::NOENT);
+    }
+    match attempt(call, &request, Blocking::No) {
+        Ok(file) => give(call, &request, file),
+        // The writing end of a fifo that nobody reads: open(2) waits for a reader.
+        Err(Errno::NXIO) if !request.flags.contains(OFlags::NONBLOCK) => {
+            no_such_device(call, request)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blocking {
+    No,
+    Yes,
+}
+
+fn attempt(call: &mut Call<'_>, request: &Request, blocking: Blocking) -> Result<OwnedFd, Errno> {
+    // O_PATH descriptors cannot be put into another process: the guest gets an ordinary one.
+    let path_only = request.flags.contains(OFlags::PATH);
+    let mut flags = request.flags | OFlags::CLOEXEC;
+    if path_only {
+        flags = OFlags::RDONLY
+            | OFlags::CLOEXEC
+            | (request.flags & (OFlags::DIRECTORY | OFlags::NOFOLLOW));
+    }
+    flags |= OFlags::NOCTTY;
+    if blocking == Blocking::No {
+        flags |= OFlags::NONBLOCK;
+    }
+    let umask = lock(&call.process().fs()).umask;
+    let mode = Mode::from_raw_mode(request.mode & !umask);
+    let resolve = request.resolve;
+    let path = &request.path;
+    let open = |at: BorrowedFd<'_>, path: &CStr| open_one(at, path, flags, mode, resolve);
+    let opened = if resolve.contains(ResolveFlags::IN_ROOT) && request.directory != libc::AT_FDCWD {
+        let start = Start::Fd(call.fd(request.directory)?);
+        call.on_path_from(Identity::Filesystem, start, path, open)
+    } else {
+        call.on_path(request.directory, path, open)
+    };
+    match opened {
+        // A descriptor of a symbolic link itself cannot be given to another process. libc takes this errno for
+        // "not on links" (fchmodat(3)) and goes on.
+        Err(Errno::LOOP) if path_only && request.flags.contains(OFlags::NOFOLLOW) => {
+            Err(Errno::OPNOTSUPP)
+        }
+        opened => opened,
+    }
+}
+
+fn open_one(
+    at: BorrowedFd<'_>,
+    path: &CStr,
+    flags: OFlags,
+    mode: Mode,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    if resolve.is_empty() {
+        host_openat(at, path, flags, mode)
+    } else {
+        host_openat2(at, path, flags, mode, resolve)
+    }
+}
+
+/// Check what was opened and hand it over.
+fn give(call: &mut Call<'_>, request: &Request, file: OwnedFd) -> Result<Reply, Errno> {
+    let stat = fstat(&file)?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    let wants_nonblock = request.flags.contains(OFlags::NONBLOCK);
+    match kind {
+        FileType::CharacterDevice => allowed(call, DeviceKind::Character, stat.st_rdev)?,
+        FileType::BlockDevice => allowed(call, DeviceKind::Block, stat.st_rdev)?,
+        FileType::Fifo
+            if !wants_nonblock
+                && !is_both_ways(request.flags)
+                && !request.flags.contains(OFlags::PATH) =>
+        {
+            return wait_for_partner(call, request.clone(), file);
+        }
+        _ => {}
+    }
+    let now = fcntl_getfl(&file)?;
+    let mut wanted = if wants_nonblock {
+        now
+    } else {
+        now & !OFlags::NONBLOCK
+    };
+    if kind == FileType::RegularFile && call.kernel.is_synthetic(stat.st_dev) {
+        // Otherwise sendfile(2) reads synthetic files through the page cache, where they are empty.
+        wanted |= OFlags::DIRECT;
+    }
+    if wanted != now {
+        fcntl_setfl(&file, wanted)?;
+    }
+    let cloexec = if request.flags.contains(OFlags::CLOEXEC) {
+        Cloexec::Yes
+    } else {
+        Cloexec::No
+    };
+    let acquires = kind == FileType::CharacterDevice
+        && TERMINALS.contains(&rustix::fs::major(stat.st_rdev))
+        && !request.flags.intersects(OFlags::NOCTTY | OFlags::PATH)
+        && terminal::may_acquire(call)?;
+    if acquires {
+        return terminal::give(call, file, cloexec);
+    }
+    let quiet =
+        matches!(kind, FileType::RegularFile | FileType::Directory) && is_read_only(request.flags);
+    if quiet && !call.kernel.watched.load(Ordering::Acquire) {
+        return Ok(Reply::ReadOnlyFd(file, cloexec));
+    }
+    Ok(Reply::Fd(file, cloexec))
+}
+
+fn is_read_only(flags: OFlags) -> bool {
+    flags.bits() & libc::O_ACCMODE as u32 == libc::O_RDONLY as u32
+}
+
+fn is_both_ways(flags: OFlags) -> bool {
+    flags.bits() & libc::O_ACCMODE as u32 == libc::O_RDWR as u32
+}
+
+fn allowed(call: &Call<'_>, kind: DeviceKind, device: u64) -> Result<(), Errno> {
+    // Terminals of the container's own devpts are its own.
+    let own_terminal =
+        kind == DeviceKind::Character && TERMINALS.contains(&rustix::fs::major(device));
+    let listed = call
+        .kernel
+        .devices
+        .iter()
+        .any(|rule| rule.covers(kind, device));
+    if own_terminal || listed {
+        Ok(())
+    } else {
+        Err(Errno::PERM)
+    }
+}
+
+/// A fifo was opened without waiting. Keep that end, so that a partner who comes meanwhile is not lost, and
+/// wait on a thread of its own for the opening that open(2) promises.
+fn wait_for_partner(call: &mut Call<'_>, request: Request, early: OwnedFd) -> Result<Reply, Errno> {
+    call.park(move |call| {
+        let file = reopen_blocking(call, &request, Some(early.as_fd()))?;
+        drop(early);
+        let cloexec = if request.flags.contains(OFlags::CLOEXEC) {
+            Cloexec::Yes
+        } else {
+            Cloexec::No
+        };
+        Ok(Reply::Fd(file, cloexec))
+    })
+}
+
+fn reopen_blocking(
+    call: &mut Call<'_>,
+    request: &Request,
+    early: Option<BorrowedFd<'_>>,
+) -> Result<OwnedFd, Errno> {
+    let Some(early) = early else {
+        return attempt(call, request, Blocking::Yes);
+    };
+    let flags = (request.flags
+        & !(OFlags::CREATE | OFlags::EXCL | OFlags::TRUNC | OFlags::NOFOLLOW))
+        | OFlags::CLOEXEC;
+    let own = call.kernel.own_descriptors()?;
+    host_openat(&own, early.as_raw_fd().to_string(), flags, Mode::empty())
+}
+
+/// `ENXIO`: a fifo without a reader, /dev/tty without a terminal (ours), or a socket.
+fn no_such_device(call: &mut Call<'_>, request: Request) -> Result<Reply, Errno> {
+    let look = OFlags::PATH | OFlags::CLOEXEC | (request.flags & OFlags::NOFOLLOW);
+    let resolve = request.resolve;
+    let found = call.on_path(request.directory, &request.path, |at, path| {
+        open_one(at, path, look, Mode::empty(), resolve)
+    })?;
+    let stat = fstat(&found)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo => call.park(move |call| {
+            let file = attempt(call, &request, Blocking::Yes)?;
+            let cloexec = if request.flags.contains(OFlags::CLOEXEC) {
+                Cloexec::Yes
+            } else {
+                Cloexec::No
+            };
+            Ok(Reply::Fd(file, cloexec))
+        }),
+        FileType::CharacterDevice if stat.st_rdev == rustix::fs::makedev(5, 0) => {
+            let path = terminal::controlling(call)?;
+            let request = Request {
+                directory: libc::AT_FDCWD,
+                path,
+                resolve: ResolveFlags::empty(),
+                ..request
+            };
+            let file = attempt(call, &request, Blocking::No)?;
+            give(call, &request, file)
+        }
+        _ => Err(Errno::NXIO),
+    }
+}

@@ -1,0 +1,245 @@
+//! prctl(2): the options that concern credentials, capabilities, no_new_privs and the parent-death signal.
+//! Options that are not listed here or in the table's native ones do not exist for a guest: `EINVAL`.
+
+use std::sync::atomic::Ordering;
+
+use caisson_abi::constant::prctl as option;
+use rustix::io::Errno;
+
+use crate::audited;
+use crate::call::Call;
+use crate::reply::Reply;
+use crate::task::{ALL_CAPABILITIES, Capability, Credentials, SecureBits, read_proc};
+
+const PR_CAP_AMBIENT_IS_SET: u64 = 1;
+const PR_CAP_AMBIENT_RAISE: u64 = 2;
+const PR_CAP_AMBIENT_LOWER: u64 = 3;
+const PR_CAP_AMBIENT_CLEAR_ALL: u64 = 4;
+/// `SECURE_ALL_BITS | SECURE_ALL_LOCKS`, linux/securebits.h: four switches, each with a lock above it.
+const SECUREBITS_KNOWN: u32 = 0xff;
+const SECUREBITS_LOCKS: u32 = 0xaa;
+
+pub fn prctl(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    let [_, value, rest @ ..] = call.incoming.args;
+    let alone = rest[..3].iter().all(|argument| *argument == 0);
+    match call.uint(0) {
+        option::PR_SET_PDEATHSIG => parent_death_signal(call),
+        option::PR_SET_NO_NEW_PRIVS if value == 1 && alone => {
+            call.kernel.settle_children(&call.thread);
+            call.process().no_new_privs.store(true, Ordering::Release);
+            Ok(Reply::ZERO)
+        }
+        option::PR_GET_NO_NEW_PRIVS if value == 0 && alone => Ok(Reply::Value(
+            call.process().no_new_privs.load(Ordering::Acquire).into(),
+        )),
+        option::PR_GET_SECCOMP => Ok(Reply::ZERO),
+        option::PR_CAPBSET_READ => {
+            let bit = capability(value)?;
+            Ok(Reply::Value(
+                (call.credentials().caps.bounding & bit != 0).into(),
+            ))
+        }
+        option::PR_CAPBSET_DROP => change(call, |old| drop_bounding(old, value)),
+        option::PR_CAP_AMBIENT if rest[1] == 0 && rest[2] == 0 => ambient(call, value, rest[0]),
+        option::PR_GET_KEEPCAPS => Ok(Reply::Value(
+            call.credentials()
+                .securebits
+                .has(SecureBits::KEEP_CAPS)
+                .into(),
+        )),
+        option::PR_SET_KEEPCAPS => change(call, |old| set_keep_caps(old, value)),
+        option::PR_GET_SECUREBITS => Ok(Reply::Value(call.credentials().securebits.0.into())),
+        option::PR_SET_SECUREBITS => change(call, |old| set_securebits(old, value)),
+        // Who may trace whom does not matter where nobody traces.
+        option::PR_SET_PTRACER => Ok(Reply::ZERO),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+/// The first process of the container, our child, dies with the app kernel by this very signal: it is not
+/// its own to change.
+fn parent_death_signal(call: &Call<'_>) -> Result<Reply, Errno> {
+    /// `_NSIG`, asm/signal.h.
+    const LAST_SIGNAL: u64 = 64;
+    if call.arg(1) > LAST_SIGNAL {
+        return Err(Errno::INVAL);
+    }
+    // In a pid namespace that was joined it has any number.
+    if call.process().guest_pid == 1 || parent_of(call)? == std::process::id() {
+        return Ok(Reply::ZERO);
+    }
+    Ok(Reply::Continue(audited::prctl()))
+}
+
+/// Host pid of the caller's parent.
+fn parent_of(call: &Call<'_>) -> Result<u32, Errno> {
+    let status = read_proc(
+        call.kernel.host_proc(),
+        &format!("{}/status", call.process().pid),
+    )?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    parent
+        .and_then(|pid| pid.trim().parse().ok())
+        .ok_or(Errno::SRCH)
+}
+
+fn change(
+    call: &Call<'_>,
+    make: impl FnOnce(&Credentials) -> Result<Credentials, Errno>,
+) -> Result<Reply, Errno> {
+    let new = make(&call.credentials())?;
+    call.kernel.settle_children(&call.thread);
+    call.thread.set_credentials(new);
+    Ok(Reply::ZERO)
+}
+
+/// The bit of a capability number; `EINVAL` for those that do not exist.
+fn capability(number: u64) -> Result<u64, Errno> {
+    1u64.checked_shl(u32::try_from(number).unwrap_or(u32::MAX))
+        .filter(|bit| bit & ALL_CAPABILITIES != 0)
+        .ok_or(Errno::INVAL)
+}
+
+fn drop_bounding(old: &Credentials, number: u64) -> Result<Credentials, Errno> {
+    if !old.can(Capability::Setpcap) {
+        return Err(Errno::PERM);
+    }
+    let mut new = old.clone();
+    new.caps.bounding &= !capability(number)?;
+    Ok(new)
+}
+
+fn set_keep_caps(old: &Credentials, value: u64) -> Result<Credentials, Errno> {
+    const KEEP_CAPS_LOCKED: u32 = SecureBits::KEEP_CAPS << 1;
+    if value > 1 {
+        return Err(Errno::INVAL);
+    }
+    if old.securebits.has(KEEP_CAPS_LOCKED) {
+        return Err(Errno::PERM);
+    }
+    let cleared = old.securebits.0 & !SecureBits::KEEP_CAPS;
+    let bits = if value == 1 {
+        cleared | SecureBits::KEEP_CAPS
+    } else {
+        cleared
+    };
+    Ok(Credentials {
+        securebits: SecureBits(bits),
+        ..old.clone()
+    })
+}
+
+/// `PR_SET_SECUREBITS` of security/commoncap.c: locked switches stay, locks are not taken off.
+fn set_securebits(old: &Credentials, value: u64) -> Result<Credentials, Errno> {
+    let now = old.securebits.0;
+    let wanted = u32::try_from(value).map_err(|_| Errno::PERM)?;
+    let locked_switches = (now & SECUREBITS_LOCKS) >> 1;
+    let touches_locked = locked_switches & (now ^ wanted) != 0;
+    let unlocks = now & SECUREBITS_LOCKS & !wanted != 0;
+    if touches_locked || unlocks || wanted & !SECUREBITS_KNOWN != 0 || !old.can(Capability::Setpcap)
+    {
+        return Err(Errno::PERM);
+    }
+    Ok(Credentials {
+        securebits: SecureBits(wanted),
+        ..old.clone()
+    })
+}
+
+fn ambient(call: &Call<'_>, operation: u64, number: u64) -> Result<Reply, Errno> {
+    if operation == PR_CAP_AMBIENT_CLEAR_ALL {
+        if number != 0 {
+            return Err(Errno::INVAL);
+        }
+        return change(call, |old| {
+            let mut new = old.clone();
+            new.caps.ambient = 0;
+            Ok(new)
+        });
+    }
+    let bit = capability(number)?;
+    match operation {
+        PR_CAP_AMBIENT_IS_SET => Ok(Reply::Value(
+            (call.credentials().caps.ambient & bit != 0).into(),
+        )),
+        PR_CAP_AMBIENT_RAISE => change(call, |old| {
+            let caps = &old.caps;
+            if caps.permitted & caps.inheritable & bit == 0
+                || old.securebits.has(SecureBits::NO_CAP_AMBIENT_RAISE)
+            {
+                return Err(Errno::PERM);
+            }
+            let mut new = old.clone();
+            new.caps.ambient |= bit;
+            Ok(new)
+        }),
+        PR_CAP_AMBIENT_LOWER => change(call, |old| {
+            let mut new = old.clone();
+            new.caps.ambient &= !bit;
+            Ok(new)
+        }),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_real_capabilities_have_a_bit() {
+        assert_eq!(capability(0), Ok(1));
+        assert_eq!(capability(40), Ok(1 << 40));
+        for number in [41, 63, 64, 1 << 32, u64::MAX] {
+            assert_eq!(capability(number), Err(Errno::INVAL));
+        }
+    }
+
+    fn mighty(securebits: u32) -> Credentials {
+        let all = ALL_CAPABILITIES;
+        Credentials {
+            ruid: 0,
+            euid: 0,
+            suid: 0,
+            fsuid: 0,
+            rgid: 0,
+            egid: 0,
+            sgid: 0,
+            fsgid: 0,
+            groups: Vec::new().into(),
+            caps: caisson_wire::CapabilitySets {
+                bounding: all,
+                effective: all,
+                inheritable: 0,
+                permitted: all,
+                ambient: 0,
+            },
+            securebits: SecureBits(securebits),
+        }
+    }
+
+    #[test]
+    fn a_locked_switch_stays_as_it_is() {
+        let locked = mighty(0b11);
+        assert_eq!(set_securebits(&locked, 0b10), Err(Errno::PERM));
+        assert_eq!(set_securebits(&locked, 0b01), Err(Errno::PERM));
+        assert_eq!(
+            set_securebits(&locked, 0b111).map(|c| c.securebits.0),
+            Ok(0b111)
+        );
+        assert_eq!(set_keep_caps(&mighty(0b10_0000), 1), Err(Errno::PERM));
+        assert_eq!(set_securebits(&mighty(0), 0x100), Err(Errno::PERM));
+    }
+
+    #[test]
+    fn dropping_from_the_bounding_set_needs_setpcap() {
+        let mut weak = mighty(0);
+        weak.caps.effective = 0;
+        assert_eq!(drop_bounding(&weak, 3), Err(Errno::PERM));
+        assert_eq!(
+            drop_bounding(&mighty(0), 3).map(|c| c.caps.bounding & 8),
+            Ok(0)
+        );
+        assert_eq!(drop_bounding(&mighty(0), 99), Err(Errno::INVAL));
+    }
+}

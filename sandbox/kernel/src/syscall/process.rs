@@ -1,0 +1,70 @@
+//! Making and ending processes: clone(2), fork(2), vfork(2), _exit(2).
+//!
+//! The host does the work. What is kept here is who inherits from whom.
+
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+
+use crate::audited;
+use crate::call::Call;
+use crate::reply::Reply;
+
+/// Namespaces are not a guest's to make; ptrace of others is refused altogether.
+const REFUSED: u64 = (libc::CLONE_NEWNS
+    | libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_PTRACE) as u64;
+
+pub fn clone(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    let flags = call.arg(0) & 0xffff_ffff;
+    if flags & REFUSED != 0 {
+        return Err(Errno::PERM);
+    }
+    let invalid = (flags & libc::CLONE_SIGHAND as u64 != 0 && flags & libc::CLONE_VM as u64 == 0)
+        || (flags & libc::CLONE_THREAD as u64 != 0 && flags & libc::CLONE_SIGHAND as u64 == 0);
+    if invalid {
+        return Err(Errno::INVAL);
+    }
+    make(call, flags)
+}
+
+pub fn fork(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    make(call, 0)
+}
+
+pub fn vfork(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    make(call, 0)
+}
+
+fn make(call: &mut Call<'_>, flags: u64) -> Result<Reply, Errno> {
+    let process = call.process();
+    if process.clone_flags.load(Ordering::Acquire) & libc::CLONE_FS as u64
+        != flags & libc::CLONE_FS as u64
+    {
+        // Earlier children inherited by other rules than this one.
+        call.kernel.settle_children(&call.thread);
+    }
+    process.clone_flags.store(flags, Ordering::Release);
+    process.unresolved_children.store(true, Ordering::Release);
+    Ok(Reply::Continue(audited::process_creation()))
+}
+
+/// End of a thread.
+pub fn exit(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    call.kernel.settle_children(&call.thread);
+    if call.incoming.tid != call.process().pid {
+        call.kernel.table.remove_thread(call.incoming.tid);
+    }
+    Ok(Reply::Continue(audited::exit()))
+}
+
+/// End of the process: its children are about to lose their parent.
+pub fn exit_group(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    call.kernel.settle_children(&call.thread);
+    Ok(Reply::Continue(audited::exit()))
+}

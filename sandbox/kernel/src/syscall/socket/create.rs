@@ -1,0 +1,177 @@
+//! Which sockets a guest may have: socket(2) and socketpair(2).
+
+use std::os::fd::OwnedFd;
+
+use caisson_sys::notify::Cloexec;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with};
+
+use super::netlink;
+use crate::call::Call;
+use crate::reply::Reply;
+use crate::task::{Capability, Credentials};
+
+/// linux/in.h; those that libc has are used from there.
+const IPPROTO_DEFAULT: i32 = 0;
+/// `SOCK_TYPE_MASK`, linux/net.h.
+const TYPE_MASK: i32 = 0xf;
+/// `SOCK_MAX`, linux/net.h.
+const TYPES: i32 = 11;
+
+pub fn socket(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    let (family, kind, protocol) = (call.int(0), call.int(1), call.int(2));
+    let flags = kind & !TYPE_MASK;
+    let kind = kind & TYPE_MASK;
+    if flags & !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) != 0 {
+        return Err(Errno::INVAL);
+    }
+    let cloexec = if flags & libc::SOCK_CLOEXEC != 0 {
+        Cloexec::Yes
+    } else {
+        Cloexec::No
+    };
+    if family == libc::AF_NETLINK {
+        let fd = netlink::make(call, kind, protocol, flags & libc::SOCK_NONBLOCK != 0)?;
+        return Ok(Reply::Fd(fd, cloexec));
+    }
+    permitted(&call.credentials(), family, kind, protocol)?;
+    // The inode of a socket belongs to the one who made it.
+    call.assume()?;
+    let fd = make(family, kind, protocol, flags & libc::SOCK_NONBLOCK != 0)?;
+    Ok(Reply::Fd(fd, cloexec))
+}
+
+fn make(family: i32, kind: i32, protocol: i32, nonblocking: bool) -> Result<OwnedFd, Errno> {
+    let mut flags = SocketFlags::CLOEXEC;
+    flags.set(SocketFlags::NONBLOCK, nonblocking);
+    let protocol = std::num::NonZeroU32::new(protocol as u32).map(Protocol::from_raw);
+    socket_with(
+        AddressFamily::from_raw(family as u16),
+        SocketType::from_raw(kind as u32),
+        flags,
+        protocol,
+    )
+}
+
+/// The policy. What it lets through, Linux still may refuse.
+fn permitted(
+    credentials: &Credentials,
+    family: i32,
+    kind: i32,
+    protocol: i32,
+) -> Result<(), Errno> {
+    match family {
+        libc::AF_UNIX | libc::AF_INET | libc::AF_INET6 => {}
+        _ => return Err(Errno::AFNOSUPPORT),
+    }
+    if !(0..TYPES).contains(&kind) {
+        return Err(Errno::INVAL);
+    }
+    if family == libc::AF_UNIX {
+        return Ok(());
+    }
+    match (kind, protocol) {
+        (libc::SOCK_STREAM, IPPROTO_DEFAULT | libc::IPPROTO_TCP)
+        | (libc::SOCK_DGRAM, IPPROTO_DEFAULT | libc::IPPROTO_UDP)
+        | (libc::SOCK_DGRAM, libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6) => Ok(()),
+        (libc::SOCK_RAW, libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6)
+            if credentials.can(Capability::NetRaw) =>
+        {
+            Ok(())
+        }
+        (libc::SOCK_RAW, protocol)
+            if protocol != IPPROTO_DEFAULT && !credentials.can(Capability::NetRaw) =>
+        {
+            Err(Errno::PERM)
+        }
+        (libc::SOCK_STREAM | libc::SOCK_DGRAM | libc::SOCK_RAW, _) => Err(Errno::PROTONOSUPPORT),
+        _ => Err(Errno::SOCKTNOSUPPORT),
+    }
+}
+
+/// Pairs of AF_UNIX are native; no other family has any.
+pub fn socketpair(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    let (family, kind, protocol) = (call.int(0), call.int(1) & TYPE_MASK, call.int(2));
+    permitted(&call.credentials(), family, kind, protocol)?;
+    Err(Errno::OPNOTSUPP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::SecureBits;
+
+    fn with(capabilities: u64) -> Credentials {
+        Credentials {
+            ruid: 0,
+            euid: 0,
+            suid: 0,
+            fsuid: 0,
+            rgid: 0,
+            egid: 0,
+            sgid: 0,
+            fsgid: 0,
+            groups: Vec::new().into(),
+            caps: caisson_wire::CapabilitySets {
+                effective: capabilities,
+                ..Default::default()
+            },
+            securebits: SecureBits::default(),
+        }
+    }
+
+    #[test]
+    fn families_that_reach_the_hosts_configuration_do_not_exist() {
+        let mighty = with(u64::MAX);
+        for family in [
+            libc::AF_PACKET,
+            libc::AF_VSOCK,
+            libc::AF_ALG,
+            libc::AF_BLUETOOTH,
+            999,
+            -1,
+        ] {
+            assert_eq!(
+                permitted(&mighty, family, libc::SOCK_RAW, 0),
+                Err(Errno::AFNOSUPPORT),
+                "{family}"
+            );
+        }
+    }
+
+    #[test]
+    fn raw_sockets_are_for_echo_requests_of_those_who_may() {
+        let raw = Capability::NetRaw.bit();
+        let inet = |credentials: &Credentials, protocol| {
+            permitted(credentials, libc::AF_INET, libc::SOCK_RAW, protocol)
+        };
+        assert_eq!(inet(&with(raw), libc::IPPROTO_ICMP), Ok(()));
+        assert_eq!(inet(&with(0), libc::IPPROTO_ICMP), Err(Errno::PERM));
+        assert_eq!(
+            inet(&with(raw), libc::IPPROTO_RAW),
+            Err(Errno::PROTONOSUPPORT)
+        );
+        assert_eq!(
+            inet(&with(raw), libc::IPPROTO_TCP),
+            Err(Errno::PROTONOSUPPORT)
+        );
+    }
+
+    #[test]
+    fn other_transports_of_the_host_are_not_loaded() {
+        let inet = |kind, protocol| permitted(&with(u64::MAX), libc::AF_INET, kind, protocol);
+        assert_eq!(
+            inet(libc::SOCK_STREAM, libc::IPPROTO_SCTP),
+            Err(Errno::PROTONOSUPPORT)
+        );
+        assert_eq!(
+            inet(libc::SOCK_STREAM, libc::IPPROTO_MPTCP),
+            Err(Errno::PROTONOSUPPORT)
+        );
+        assert_eq!(
+            inet(libc::SOCK_DGRAM, libc::IPPROTO_UDPLITE),
+            Err(Errno::PROTONOSUPPORT)
+        );
+        assert_eq!(inet(libc::SOCK_SEQPACKET, 0), Err(Errno::SOCKTNOSUPPORT));
+    }
+}

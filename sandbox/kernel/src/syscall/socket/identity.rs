@@ -1,0 +1,81 @@
+//! Who stands at the other end of a unix socket.
+//!
+//! Linux keeps the credentials of whoever called connect(2) or listen(2) with the socket, and gives them to
+//! the peer (`SO_PEERCRED`, `SO_PEERGROUPS`). Here the app kernel makes those calls. It does so with the
+//! guest's effective ids and groups, so that peers outside the sandbox see who it is as well, and hides the
+//! guest's pid, which Linux would not take from us, among the groups: as one group id of a range that no
+//! guest may carry into a socket by itself.
+
+use caisson_sys::socket::{EffectiveIds, with_effective_ids};
+use rustix::io::Errno;
+
+use crate::task::Credentials;
+
+/// Group ids from here on carry pids. Linux has pids of 22 bits at most (`PID_MAX_LIMIT`), and no use for
+/// such groups: distributions and user id allocations end far below.
+const PID_MARK: u32 = 0xf000_0000;
+const PID_BITS: u32 = 22;
+/// `NGROUPS_MAX`, linux/limits.h.
+const GROUPS_MAX: usize = 65536;
+
+/// Run `work`, a connect or listen, in the name of a guest. The calling thread has taken on the same
+/// credentials for files already.
+pub(super) fn with<R>(
+    credentials: &Credentials,
+    guest_pid: i32,
+    work: impl FnOnce() -> R,
+) -> Result<R, Errno> {
+    let ids = EffectiveIds {
+        uid: credentials.euid,
+        gid: credentials.egid,
+        fsuid: credentials.fsuid,
+        fsgid: credentials.fsgid,
+    };
+    let marked = marked_groups(credentials, guest_pid);
+    with_effective_ids(ids, &marked, &credentials.groups, work)
+}
+
+fn marked_groups(credentials: &Credentials, guest_pid: i32) -> Vec<u32> {
+    let mut groups: Vec<u32> = plain(&credentials.groups).take(GROUPS_MAX - 1).collect();
+    groups.push(PID_MARK | guest_pid as u32 & ((1 << PID_BITS) - 1));
+    groups
+}
+
+/// Without those of the range that carries pids.
+pub(super) fn plain(groups: &[u32]) -> impl Iterator<Item = u32> {
+    groups.iter().copied().filter(|group| *group < PID_MARK)
+}
+
+/// The guest pid among the groups of a peer, if a guest's socket it is.
+pub(super) fn guest_pid(groups: &[u32]) -> Option<i32> {
+    let mark = groups.iter().find(|group| **group >= PID_MARK)?;
+    Some((mark & ((1 << PID_BITS) - 1)) as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::SecureBits;
+
+    #[test]
+    fn a_pid_comes_back_and_cannot_be_forged_by_a_group() {
+        let credentials = Credentials {
+            ruid: 1,
+            euid: 1,
+            suid: 1,
+            fsuid: 1,
+            rgid: 1,
+            egid: 1,
+            sgid: 1,
+            fsgid: 1,
+            groups: vec![4, PID_MARK | 1, 27, u32::MAX - 1].into(),
+            caps: Default::default(),
+            securebits: SecureBits::default(),
+        };
+        let mut groups = marked_groups(&credentials, 4_194_303);
+        groups.sort_unstable();
+        assert_eq!(guest_pid(&groups), Some(4_194_303));
+        assert_eq!(plain(&groups).collect::<Vec<_>>(), [4, 27]);
+        assert_eq!(guest_pid(&[0, 27]), None);
+    }
+}

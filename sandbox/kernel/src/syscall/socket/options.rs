@@ -1,0 +1,143 @@
+//! The socket options that are not native: setsockopt(2), getsockopt(2).
+//!
+//! Most that come here would load programs, keys or protocols into the host kernel, and do not exist for a
+//! guest. Queries about peers are answered in guest terms.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use caisson_abi::constant::socket as option;
+use caisson_sys::layout::bytes_of;
+use caisson_sys::socket as host;
+use rustix::io::Errno;
+
+use super::connect::socket_of;
+use super::peer::{self, Peer};
+use crate::call::Call;
+use crate::reply::Reply;
+
+/// linux/icmp.h, linux/icmpv6.h and linux/in6.h: what ping(8) sets on its raw socket.
+const SOL_RAW: u32 = 255;
+const ICMP_FILTER: u32 = 1;
+const IPV6_CHECKSUM: u32 = 7;
+const SOL_ICMPV6: u32 = 58;
+const ICMPV6_FILTER: u32 = 1;
+/// linux/netfilter_ipv4.h and linux/netfilter_ipv6/ip6_tables.h: where a redirected connection was going.
+const SO_ORIGINAL_DST: u32 = 80;
+/// The largest value that is passed on for a guest.
+const VALUE_MAX: usize = 128;
+
+pub fn setsockopt(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    let socket = socket_of(call)?;
+    let length = usize::try_from(call.int(4)).map_err(|_| Errno::INVAL)?;
+    match (call.uint(1), call.uint(2)) {
+        (SOL_RAW, ICMP_FILTER | IPV6_CHECKSUM) | (SOL_ICMPV6, ICMPV6_FILTER) => {
+            let mut value = vec![0; length.min(VALUE_MAX)];
+            call.read_bytes(call.arg(3), &mut value)?;
+            host::set_option(socket.as_fd(), call.int(1), call.int(2), &value)?;
+            Ok(Reply::ZERO)
+        }
+        (level, name) => Err(refusal(level, name)),
+    }
+}
+
+/// What setting an option that is not for guests fails with.
+fn refusal(level: u32, name: u32) -> Errno {
+    match level {
+        option::SOL_SOCKET => Errno::PERM,
+        option::IPPROTO_TCP if name == option::TCP_ULP => Errno::NOENT,
+        option::IPPROTO_TCP if option::TCP_EMULATED.contains(&name) => Errno::PERM,
+        option::IPPROTO_IP if option::IP_EMULATED.contains(&name) || name > option::IP_LAST => {
+            Errno::PERM
+        }
+        option::IPPROTO_IPV6 if name != option::IPV6_ADDRFORM => Errno::PERM,
+        _ => Errno::NOPROTOOPT,
+    }
+}
+
+pub fn getsockopt(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    let socket = socket_of(call)?;
+    let room: i32 = call.read(call.arg(4))?;
+    let room = usize::try_from(room).map_err(|_| Errno::INVAL)?;
+    match (call.uint(1), call.uint(2)) {
+        (option::SOL_SOCKET, option::SO_PEERCRED) => {
+            let peer = Peer::of(call, socket.as_fd())?;
+            answer(call, bytes_of(&peer.ucred()), room)
+        }
+        (option::SOL_SOCKET, option::SO_PEERGROUPS) => peer_groups(call, &socket, room),
+        (option::SOL_SOCKET, option::SO_PEERPIDFD) => {
+            if room < size_of::<i32>() {
+                return Err(Errno::INVAL);
+            }
+            let fd = peer::donate_pidfd(call, socket.as_fd())?;
+            answer(call, bytes_of(&fd), room)
+        }
+        // No filter is attached: its length is 0.
+        (option::SOL_SOCKET, option::SO_ATTACH_FILTER) => answer(call, &[], room),
+        (option::SOL_SOCKET, option::SO_COOKIE)
+        | (SOL_RAW, ICMP_FILTER | IPV6_CHECKSUM)
+        | (SOL_ICMPV6, ICMPV6_FILTER)
+        | (option::IPPROTO_IP | option::IPPROTO_IPV6, SO_ORIGINAL_DST) => {
+            pass_on(call, socket.as_fd(), room)
+        }
+        (option::IPPROTO_IP, name) if name > option::IP_LAST => Err(Errno::PERM),
+        _ => Err(Errno::NOPROTOOPT),
+    }
+}
+
+/// Write as much of `value` as there is room for, and how much that is.
+fn answer(call: &Call<'_>, value: &[u8], room: usize) -> Result<Reply, Errno> {
+    let value = &value[..value.len().min(room)];
+    if !value.is_empty() {
+        call.write_bytes(call.arg(3), value)?;
+    }
+    call.write(call.arg(4), &(value.len() as i32))?;
+    Ok(Reply::ZERO)
+}
+
+fn peer_groups(call: &Call<'_>, socket: &OwnedFd, room: usize) -> Result<Reply, Errno> {
+    let groups = Peer::of(call, socket.as_fd())?
+        .groups
+        .ok_or(Errno::NODATA)?;
+    let bytes: Vec<u8> = groups
+        .iter()
+        .flat_map(|group| group.to_ne_bytes())
+        .collect();
+    if bytes.len() > room {
+        call.write(call.arg(4), &(bytes.len() as i32))?;
+        return Err(Errno::RANGE);
+    }
+    answer(call, &bytes, room)
+}
+
+/// Ask the host, for options whose value is the same whoever asks.
+fn pass_on(call: &Call<'_>, socket: BorrowedFd<'_>, room: usize) -> Result<Reply, Errno> {
+    let mut value = vec![0; room.min(VALUE_MAX)];
+    let length =
+        host::option(socket, call.int(1), call.int(2), &mut value).map_err(|(errno, _)| errno)?;
+    answer(call, &value[..length.min(value.len())], room)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_loads_something_into_the_host_is_refused() {
+        assert_eq!(
+            refusal(option::SOL_SOCKET, option::SO_ATTACH_BPF),
+            Errno::PERM
+        );
+        assert_eq!(refusal(option::IPPROTO_TCP, option::TCP_ULP), Errno::NOENT);
+        assert_eq!(
+            refusal(option::IPPROTO_TCP, option::TCP_REPAIR),
+            Errno::PERM
+        );
+        assert_eq!(refusal(option::IPPROTO_TCP, 999), Errno::NOPROTOOPT);
+        assert_eq!(refusal(option::IPPROTO_IP, 64), Errno::PERM);
+        assert_eq!(
+            refusal(option::IPPROTO_UDP, option::UDP_ENCAP),
+            Errno::NOPROTOOPT
+        );
+        assert_eq!(refusal(263, 1), Errno::NOPROTOOPT);
+    }
+}

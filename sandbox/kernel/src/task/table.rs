@@ -1,0 +1,151 @@
+//! All guest threads by host thread id, and processes by guest pid.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use super::{Process, Thread, lock};
+
+#[derive(Debug, Default)]
+pub struct Table(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    threads: HashMap<i32, Arc<Thread>>,
+    /// By host pid.
+    processes: HashMap<i32, Arc<Process>>,
+    /// Guest pid to host pid.
+    by_guest_pid: HashMap<i32, i32>,
+    /// Processes that ended while children of theirs were still unknown: their state is what such
+    /// orphans inherit.
+    departed: Vec<Arc<Thread>>,
+}
+
+/// How many ended parents are remembered for orphans.
+const DEPARTED: usize = 64;
+
+impl Table {
+    pub fn thread(&self, tid: i32) -> Option<Arc<Thread>> {
+        lock(&self.0).threads.get(&tid).cloned()
+    }
+
+    pub fn process(&self, pid: i32) -> Option<Arc<Process>> {
+        lock(&self.0).processes.get(&pid).cloned()
+    }
+
+    pub fn process_by_guest_pid(&self, guest_pid: i32) -> Option<Arc<Process>> {
+        let entries = lock(&self.0);
+        entries
+            .by_guest_pid
+            .get(&guest_pid)
+            .and_then(|pid| entries.processes.get(pid))
+            .cloned()
+    }
+
+    /// Any thread of the process; its leader when that is known.
+    pub fn thread_of(&self, pid: i32) -> Option<Arc<Thread>> {
+        let entries = lock(&self.0);
+        entries
+            .threads
+            .get(&pid)
+            .filter(|thread| thread.process.pid == pid)
+            .or_else(|| {
+                entries
+                    .threads
+                    .values()
+                    .find(|thread| thread.process.pid == pid)
+            })
+            .cloned()
+    }
+
+    /// Look at a process without taking a share in it: for threads that must not be the last to drop one. `look`
+    /// gets the process and any of its threads, and runs under the table's lock.
+    pub fn with_guest_process<R>(
+        &self,
+        guest_pid: i32,
+        look: impl FnOnce(&Process, &Thread) -> R,
+    ) -> Option<R> {
+        let entries = lock(&self.0);
+        let process = entries
+            .processes
+            .get(entries.by_guest_pid.get(&guest_pid)?)?;
+        let leader = entries
+            .threads
+            .get(&process.pid)
+            .filter(|thread| thread.process.pid == process.pid);
+        let thread = leader.or_else(|| {
+            entries
+                .threads
+                .values()
+                .find(|thread| thread.process.pid == process.pid)
+        })?;
+        Some(look(process, thread))
+    }
+
+    pub fn processes(&self) -> Vec<Arc<Process>> {
+        lock(&self.0).processes.values().cloned().collect()
+    }
+
+    /// Ended processes whose children may still turn up, latest first.
+    pub fn departed(&self) -> Vec<Arc<Thread>> {
+        lock(&self.0).departed.iter().rev().cloned().collect()
+    }
+
+    /// Add a thread, and its process when that is new. Returns the thread that is in the table now:
+    /// another server thread may have been faster.
+    pub fn insert(&self, thread: Arc<Thread>) -> Arc<Thread> {
+        let mut entries = lock(&self.0);
+        if let Some(known) = entries.threads.get(&thread.tid) {
+            return known.clone();
+        }
+        let process = thread.process.clone();
+        entries.by_guest_pid.insert(process.guest_pid, process.pid);
+        entries.processes.entry(process.pid).or_insert(process);
+        entries.threads.insert(thread.tid, thread.clone());
+        thread
+    }
+
+    pub fn remove_thread(&self, tid: i32) {
+        if let Some(thread) = lock(&self.0).threads.remove(&tid) {
+            thread.ended.store(true, Ordering::Release);
+        }
+    }
+
+    /// The process has ended.
+    pub fn remove_process(&self, pid: i32) {
+        let mut entries = lock(&self.0);
+        let Some(process) = entries.processes.remove(&pid) else {
+            return;
+        };
+        entries.by_guest_pid.remove(&process.guest_pid);
+        let mut heir = None;
+        entries.threads.retain(|_, thread| {
+            let keep = thread.process.pid != pid;
+            if !keep {
+                thread.ended.store(true, Ordering::Release);
+                heir = Some(thread.clone());
+            }
+            keep
+        });
+        if let Some(thread) = heir.filter(|_| process.unresolved_children.load(Ordering::Acquire)) {
+            if entries.departed.len() == DEPARTED {
+                entries.departed.remove(0);
+            }
+            entries.departed.push(thread);
+        }
+    }
+
+    /// After an exec only the thread that has the process' id is left.
+    pub fn only_leader_remains(&self, leader: Arc<Thread>) {
+        let mut entries = lock(&self.0);
+        let pid = leader.process.pid;
+        entries.threads.retain(|tid, thread| {
+            let keep = thread.process.pid != pid || *tid == pid;
+            if !keep {
+                thread.ended.store(true, Ordering::Release);
+            }
+            keep
+        });
+        entries.threads.insert(leader.tid, leader);
+    }
+}

@@ -1,0 +1,144 @@
+//! File status in the very structs that guests get.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::io::Errno;
+
+use crate::layout::zeroed;
+use crate::raw::{check, syscall};
+
+/// newfstatat(2).
+pub fn stat_at(directory: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<libc::stat, Errno> {
+    let mut stat: libc::stat = zeroed();
+    // SAFETY: the path is NUL-terminated, the struct is live.
+    check(
+        unsafe { libc::fstatat(directory.as_raw_fd(), path.as_ptr(), &raw mut stat, flags) }.into(),
+    )?;
+    Ok(stat)
+}
+
+/// Flags (`AT_*`) and mask (`STATX_*`) of statx(2).
+#[derive(Clone, Copy, Debug)]
+pub struct StatxRequest {
+    pub flags: i32,
+    pub mask: u32,
+}
+
+/// statx(2).
+pub fn statx_at(
+    directory: BorrowedFd<'_>,
+    path: &CStr,
+    request: StatxRequest,
+) -> Result<libc::statx, Errno> {
+    let mut stat: libc::statx = zeroed();
+    // SAFETY: the path is NUL-terminated, the struct is live.
+    unsafe {
+        syscall!(
+            libc::SYS_statx,
+            directory.as_raw_fd(),
+            path.as_ptr(),
+            request.flags,
+            request.mask,
+            &raw mut stat
+        )
+    }?;
+    Ok(stat)
+}
+
+/// fstatfs(2).
+pub fn statfs_of(file: BorrowedFd<'_>) -> Result<libc::statfs, Errno> {
+    let mut stat: libc::statfs = zeroed();
+    // SAFETY: the struct is live.
+    check(unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut stat) }.into())?;
+    Ok(stat)
+}
+
+/// fchmodat2(2), Linux 6.6.
+pub fn fchmodat2(
+    directory: BorrowedFd<'_>,
+    path: &CStr,
+    mode: u32,
+    flags: i32,
+) -> Result<(), Errno> {
+    const SYS_FCHMODAT2: libc::c_long = 452;
+    // SAFETY: the path is NUL-terminated; the rest are integers.
+    unsafe {
+        syscall!(
+            SYS_FCHMODAT2,
+            directory.as_raw_fd(),
+            path.as_ptr(),
+            mode,
+            flags
+        )
+    }?;
+    Ok(())
+}
+
+/// Whether this thread may access a file as `mode` (`R_OK`, `W_OK`, `X_OK`) says, by its file system ids and
+/// effective capabilities: faccessat2(2) with `AT_EACCESS` and these further `flags`.
+pub fn access_at(
+    directory: BorrowedFd<'_>,
+    path: &CStr,
+    mode: i32,
+    flags: i32,
+) -> Result<(), Errno> {
+    let flags = flags | libc::AT_EACCESS;
+    // SAFETY: the path is NUL-terminated; the rest are integers.
+    unsafe {
+        syscall!(
+            libc::SYS_faccessat2,
+            directory.as_raw_fd(),
+            path.as_ptr(),
+            mode,
+            flags
+        )
+    }?;
+    Ok(())
+}
+
+/// truncate(2); a relative path starts at this thread's working directory.
+pub fn truncate_path(path: &CStr, length: u64) -> Result<(), Errno> {
+    let length = i64::try_from(length).map_err(|_| Errno::FBIG)?;
+    // SAFETY: the path is NUL-terminated.
+    check(unsafe { libc::truncate(path.as_ptr(), length) }.into())?;
+    Ok(())
+}
+
+/// Whether anybody has the file of `file` open for writing. `file` is open for reading and of nobody else's opening,
+/// because its lease is taken for a moment; who is just about to write is refused or waits that long. `EACCES` unless
+/// the file is the caller's (fsuid) or it has CAP_LEASE; `EINVAL` where the file system has no leases.
+pub fn is_being_written(file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    /// linux/fcntl.h.
+    const F_SETSIG: i32 = 10;
+    let lease = |command: i32, argument: i32| {
+        // SAFETY: these commands take integers.
+        check(unsafe { libc::fcntl(file.as_raw_fd(), command, argument) }.into())
+    };
+    // Who breaks the lease has a signal sent to us: one that is ignored by default instead of SIGIO, which kills.
+    lease(F_SETSIG, libc::SIGURG)?;
+    match lease(libc::F_SETLEASE, libc::F_RDLCK) {
+        Ok(_) => lease(libc::F_SETLEASE, libc::F_UNLCK).map(|_| false),
+        Err(Errno::AGAIN) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::is_being_written;
+
+    #[test]
+    fn a_writer_is_seen_while_it_has_the_file() {
+        let path = std::env::temp_dir().join(format!("caisson-writer-{}", std::process::id()));
+        let writer = std::fs::File::create(&path).expect("a new file");
+        let reader = std::fs::File::open(&path).expect("the same file");
+        std::fs::remove_file(&path).expect("the file");
+        assert_eq!(is_being_written(reader.as_fd()), Ok(true));
+        drop(writer);
+        assert_eq!(is_being_written(reader.as_fd()), Ok(false));
+        assert_eq!(is_being_written(reader.as_fd()), Ok(false));
+    }
+}

@@ -1,0 +1,224 @@
+//! Making guest processes: host processes without any rights that wait, under the guest's filter, in
+//! their first `execve`.
+//!
+//! Both ways of making one end in the same [`Guest`]: [`spawn_init`] clones the first process of a
+//! sandbox into namespaces of its own; [`spawn_into`] forks one into the namespaces of a running
+//! sandbox. In either case the child needs no unfiltered call once its filter is in place: the parent
+//! takes the listener out of it by pidfd.
+//!
+//! The child runs between `clone` and `execve` of a process that may have threads: it makes raw
+//! system calls only, and never allocates.
+
+mod child;
+mod handshake;
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use crate::descriptor::{pidfd_getfd, pidfd_open, pidfd_send_signal};
+use crate::namespace::{self, Namespaces};
+use crate::notify::Listener;
+use crate::raw::syscall;
+use handshake::Handshake;
+
+/// Host uid and gid of every guest process: far outside the ranges that distributions and subordinate id
+/// allocations use, so that no file and no host process belongs to it. The user namespace maps ids to
+/// themselves.
+pub const GUEST_HOST_ID: u32 = 0x7ca1_550d;
+
+/// What a new guest process gets.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// The compiled filter, `SECCOMP_RET_USER_NOTIF` for what the app kernel answers.
+    pub filter: &'a [libc::sock_filter],
+    /// `cgroup.procs` files, open for writing.
+    pub cgroups: &'a [BorrowedFd<'a>],
+    /// Standard input, output and error.
+    pub stdio: [BorrowedFd<'a>; 3],
+    /// Make standard input the controlling terminal of the new session.
+    pub terminal: bool,
+    /// Host name of a new UTS namespace.
+    pub hostname: &'a CStr,
+    /// The host's procfs: the caller's own `/proc` may be a container's.
+    pub host_proc: BorrowedFd<'a>,
+    /// Rule set to be restricted by, from [`crate::landlock::deny_all`].
+    pub landlock: Option<BorrowedFd<'a>>,
+}
+
+/// A guest process that waits in its first, notified `execve`.
+#[derive(Debug)]
+pub struct Guest {
+    /// Pid in the caller's pid namespace.
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+    pub listener: OwnedFd,
+    /// Configured procfs context of its pid namespace, for [`crate::procfs::mount_context`].
+    pub proc_context: Option<OwnedFd>,
+}
+
+#[derive(Debug)]
+pub struct SpawnError {
+    /// What could not be done, in the words of the man pages.
+    pub step: &'static str,
+    pub errno: Errno,
+}
+
+impl std::fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.step, self.errno)
+    }
+}
+
+impl std::error::Error for SpawnError {}
+
+fn failed(step: &'static str) -> impl FnOnce(Errno) -> SpawnError {
+    move |errno| SpawnError { step, errno }
+}
+
+/// Clone the first process of a sandbox into `new` namespaces (those absent are shared with the
+/// calling thread, who has entered them). The child dies with the calling *thread* (PDEATHSIG).
+/// Needs CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID.
+pub fn spawn_init(setup: &Setup<'_>, new: Namespaces) -> Result<Guest, SpawnError> {
+    let flags = (new - Namespaces::CGROUP).bits() | libc::SIGCHLD as u32;
+    spawn(
+        setup,
+        flags,
+        child::Origin::Init {
+            new_uts: new.contains(Namespaces::UTS),
+        },
+    )
+}
+
+/// Fork a process into the namespaces of the sandbox whose init is `init`. Changes the calling thread:
+/// its later children are born in that pid namespace too. The caller must be single-threaded.
+/// Needs CAP_SYS_ADMIN.
+pub fn spawn_into(setup: &Setup<'_>, init: BorrowedFd<'_>) -> Result<Guest, SpawnError> {
+    namespace::enter(init, Namespaces::PID).map_err(failed("enter the pid namespace"))?;
+    spawn(
+        setup,
+        libc::SIGCHLD as u32,
+        child::Origin::Into {
+            init: init.as_raw_fd(),
+        },
+    )
+}
+
+fn spawn(setup: &Setup<'_>, flags: u32, origin: child::Origin) -> Result<Guest, SpawnError> {
+    let handshake = Handshake::new().map_err(failed("mmap"))?;
+    let (alive_read, alive_write) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed("pipe2"))?;
+    let plan = child::Plan {
+        setup,
+        origin,
+        handshake: &handshake,
+        alive_read: alive_read.as_raw_fd(),
+        alive_write: alive_write.as_raw_fd(),
+    };
+    // SAFETY: without CLONE_VM this is fork(2): the child has a copy of the address space and only this
+    // thread. It makes raw system calls only (see module `child`), so that locks other threads held
+    // at the time of the fork do not matter.
+    let pid =
+        unsafe { syscall!(libc::SYS_clone, flags, 0, 0, 0, 0) }.map_err(failed("clone"))? as i32;
+    if pid == 0 {
+        child::run(&plan);
+    }
+    let guest = finish(setup, &handshake, pid, flags);
+    if guest.is_err() {
+        kill_and_reap(pid);
+    }
+    guest
+}
+
+fn finish(
+    setup: &Setup<'_>,
+    handshake: &Handshake,
+    pid: i32,
+    flags: u32,
+) -> Result<Guest, SpawnError> {
+    let pidfd = pidfd_open(pid).map_err(failed("pidfd_open"))?;
+    if flags & libc::CLONE_NEWUSER as u32 != 0 {
+        map_ids(setup.host_proc, pid).map_err(failed("write the user namespace's id map"))?;
+    }
+    handshake.go_on();
+    handshake.wait_until_filtered(pid)?;
+    let take = |number| pidfd_getfd(pidfd.as_fd(), number).map_err(failed("pidfd_getfd"));
+    let listener = take(handshake.listener())?;
+    let proc_context = handshake.proc_context().map(take).transpose()?;
+    Listener::new(listener.try_clone().map_err(|_| SpawnError {
+        step: "dup",
+        errno: Errno::MFILE,
+    })?)
+    .set_sync_wake_up()
+    .or_else(|error| {
+        if error == Errno::INVAL {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })
+    .map_err(failed("SECCOMP_IOCTL_NOTIF_SET_FLAGS"))?;
+    Ok(Guest {
+        pid,
+        pidfd,
+        listener,
+        proc_context,
+    })
+}
+
+/// Map every id to itself, so that ids the host kernel reports natively (fstat) are right.
+fn map_ids(host_proc: BorrowedFd<'_>, pid: i32) -> Result<(), Errno> {
+    use rustix::fs::{Mode, OFlags, openat};
+    for file in ["uid_map", "gid_map"] {
+        let map = openat(
+            host_proc,
+            format!("{pid}/{file}"),
+            OFlags::WRONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        rustix::io::write(&map, b"0 0 4294967295")?;
+    }
+    Ok(())
+}
+
+fn kill_and_reap(pid: i32) {
+    if let Ok(pidfd) = pidfd_open(pid) {
+        // An error means that the child is dead already.
+        pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL).ok();
+    }
+    let mut status = 0;
+    // SAFETY: waitpid writes one int at the pointer, which is live.
+    while unsafe { libc::waitpid(pid, &raw mut status, 0) } == -1 {
+        // SAFETY: `__errno_location` always returns a valid pointer.
+        if unsafe { *libc::__errno_location() } != libc::EINTR {
+            break;
+        }
+    }
+}
+
+/// How a child process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Exited(i32),
+    Signaled(i32),
+}
+
+/// Wait for the end of child `pid` and reap it.
+pub fn wait(pid: i32) -> Result<Ended, Errno> {
+    let mut status = 0;
+    loop {
+        // SAFETY: waitpid writes one int at the pointer, which is live.
+        match crate::raw::check(unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) }.into())
+        {
+            Ok(_) if libc::WIFEXITED(status) => {
+                return Ok(Ended::Exited(libc::WEXITSTATUS(status)));
+            }
+            Ok(_) if libc::WIFSIGNALED(status) => {
+                return Ok(Ended::Signaled(libc::WTERMSIG(status)));
+            }
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! What the child does between `clone` and its first `execve`: give everything up, step by step.
+//!
+//! Raw system calls only, no allocation, no panic: other threads of the parent may have held any lock
+//! when the child was forked.
+
+use std::ffi::CStr;
+
+use super::handshake::Handshake;
+use super::{GUEST_HOST_ID, Setup};
+
+pub(super) enum Origin {
+    /// First process, born into new namespaces.
+    Init { new_uts: bool },
+    /// Later process, which enters the namespaces of `init` (a pidfd).
+    Into { init: i32 },
+}
+
+pub(super) struct Plan<'a> {
+    pub(super) setup: &'a Setup<'a>,
+    pub(super) origin: Origin,
+    pub(super) handshake: &'a Handshake,
+    pub(super) alive_read: i32,
+    pub(super) alive_write: i32,
+}
+
+macro_rules! steps {
+    ($($variant:ident $text:literal,)*) => {
+        #[derive(Clone, Copy)]
+        enum Step { $($variant,)* }
+        /// What each step is called in an error.
+        pub(super) const STEPS: &[&str] = &[$($text,)*];
+    };
+}
+
+steps! {
+    Cgroup "join the container's cgroup",
+    Enter "enter the sandbox's namespaces",
+    CgroupNamespace "unshare the cgroup namespace",
+    ProcContext "configure procfs of the pid namespace",
+    EmptyRoot "mount the guest's empty root",
+    Pivot "pivot_root into the guest's empty root",
+    Hostname "sethostname",
+    Stdio "arrange standard input, output and error",
+    Terminal "TIOCSCTTY on the console",
+    Descriptors "close inherited descriptors",
+    NoNewPrivileges "PR_SET_NO_NEW_PRIVS",
+    Landlock "landlock_restrict_self",
+    Bounding "drop the capability bounding set",
+    Identity "change to the guest's host uid and gid",
+    Capabilities "drop all capabilities",
+    DeathSignal "PR_SET_PDEATHSIG",
+    Orphaned "the app kernel ended during set-up",
+    Filter "install the seccomp filter",
+}
+
+struct Child<'a>(&'a Plan<'a>);
+
+impl Child<'_> {
+    fn fail(&self, step: Step) -> ! {
+        // SAFETY: `__errno_location` always returns a valid pointer to this thread's errno.
+        let errno = unsafe { *libc::__errno_location() };
+        self.0.handshake.failed(step as usize, errno);
+        // SAFETY: ends this process at once, without running anything of the parent's.
+        unsafe { libc::_exit(127) }
+    }
+
+    fn need(&self, step: Step, value: i64) -> i64 {
+        if value == -1 { self.fail(step) } else { value }
+    }
+}
+
+/// Whether the other end of the life line is closed everywhere.
+fn hung_up(alive: i32) -> bool {
+    let mut poll = libc::pollfd {
+        fd: alive,
+        events: 0,
+        revents: 0,
+    };
+    // SAFETY: a pointer to one live pollfd, and integers.
+    unsafe { libc::poll(&raw mut poll, 1, 0) != 0 }
+}
+
+/// Never returns: the process ends in its first `execve`, or by `_exit`.
+pub(super) fn run(plan: &Plan<'_>) -> ! {
+    let child = Child(plan);
+    // SAFETY: closes a descriptor of this process' own copy of the table.
+    unsafe { libc::close(plan.alive_write) };
+    for cgroup in plan.setup.cgroups {
+        use std::os::fd::AsRawFd;
+        // SAFETY: writes one byte from a static string.
+        child.need(
+            Step::Cgroup,
+            unsafe { libc::write(cgroup.as_raw_fd(), c"0".as_ptr().cast(), 1) } as i64,
+        );
+    }
+    if !plan.handshake.wait_for_parent(|| hung_up(plan.alive_read)) {
+        child.fail(Step::Orphaned);
+    }
+    let mut context = -1;
+    match plan.origin {
+        Origin::Init { new_uts } => {
+            context = child.own_namespaces();
+            child.empty_root();
+            if new_uts {
+                child.hostname();
+            }
+        }
+        Origin::Into { init } => child.enter(init),
+    }
+    child.session_and_stdio();
+    let (landlock, alive) = child.keep_only(context);
+    child.give_up_rights(landlock);
+    child.die_with_parent(alive);
+    child.reset_signals();
+    child.first_exec()
+}
+
+impl Child<'_> {
+    /// Returns a configured context of procfs for this pid namespace.
+    fn own_namespaces(&self) -> i32 {
+        // SAFETY: unshares a namespace of this single-threaded process.
+        self.need(
+            Step::CgroupNamespace,
+            unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }.into(),
+        );
+        self.context(Step::ProcContext, c"proc")
+    }
+
+    /// fsopen(2) and FSCONFIG_CMD_CREATE.
+    fn context(&self, step: Step, kind: &CStr) -> i32 {
+        const FSOPEN_CLOEXEC: u32 = 1;
+        const FSCONFIG_CMD_CREATE: u32 = 6;
+        // SAFETY: `kind` is NUL-terminated and static.
+        let fd = self.need(step, unsafe {
+            libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC)
+        });
+        // SAFETY: CREATE takes neither key nor value.
+        self.need(step, unsafe {
+            libc::syscall(
+                libc::SYS_fsconfig,
+                fd,
+                FSCONFIG_CMD_CREATE,
+                0usize,
+                0usize,
+                0,
+            )
+        });
+        fd as i32
+    }
+
+    /// Replace the inherited mount tree by one empty, read-only tmpfs.
+    fn empty_root(&self) {
+        const FSMOUNT_CLOEXEC: u32 = 1;
+        const RDONLY_NOSUID_NODEV_NOEXEC: u32 = 1 | 2 | 4 | 8;
+        const MOVE_MOUNT_F_EMPTY_PATH: u32 = 4;
+        let none = std::ptr::null::<libc::c_char>();
+        let step = Step::EmptyRoot;
+        let private = libc::MS_REC | libc::MS_PRIVATE;
+        // SAFETY: only propagation changes; the target is a static string and the rest is null.
+        self.need(
+            step,
+            unsafe { libc::mount(none, c"/".as_ptr(), none, private, none.cast()) }.into(),
+        );
+        let context = self.context(step, c"tmpfs");
+        let attributes = RDONLY_NOSUID_NODEV_NOEXEC;
+        // SAFETY: takes integers.
+        let mount = self.need(step, unsafe {
+            libc::syscall(libc::SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes)
+        }) as i32;
+        let empty = c"".as_ptr();
+        // SAFETY: both paths are static strings.
+        self.need(step, unsafe {
+            libc::syscall(
+                libc::SYS_move_mount,
+                mount,
+                empty,
+                libc::AT_FDCWD,
+                c"/".as_ptr(),
+                MOVE_MOUNT_F_EMPTY_PATH,
+            )
+        });
+        let step = Step::Pivot;
+        // SAFETY: takes an integer.
+        self.need(step, unsafe { libc::fchdir(mount) }.into());
+        let here = c".".as_ptr();
+        // SAFETY: both paths are static strings; see pivot_root(2), "pivot_root(".", ".")".
+        self.need(step, unsafe {
+            libc::syscall(libc::SYS_pivot_root, here, here)
+        });
+        // SAFETY: the path is a static string.
+        self.need(
+            step,
+            unsafe { libc::umount2(here, libc::MNT_DETACH) }.into(),
+        );
+        // SAFETY: the path is a static string.
+        self.need(step, unsafe { libc::chdir(c"/".as_ptr()) }.into());
+    }
+
+    fn hostname(&self) {
+        let name = self.0.setup.hostname.to_bytes();
+        // SAFETY: pointer and length describe a live slice.
+        self.need(
+            Step::Hostname,
+            unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }.into(),
+        );
+    }
+
+    /// The user namespace comes last: in it the process has no rights over the others any more.
+    fn enter(&self, init: i32) {
+        let others = libc::CLONE_NEWNS
+            | libc::CLONE_NEWNET
+            | libc::CLONE_NEWIPC
+            | libc::CLONE_NEWUTS
+            | libc::CLONE_NEWCGROUP;
+        for kinds in [others, libc::CLONE_NEWUSER] {
+            // SAFETY: takes integers.
+            self.need(Step::Enter, unsafe { libc::setns(init, kinds) }.into());
+        }
+    }
+
+    fn session_and_stdio(&self) {
+        use std::os::fd::AsRawFd;
+        // SAFETY: no arguments. It fails only for a process group leader, which a new child is not.
+        unsafe { libc::setsid() };
+        // First above the standard numbers, so that no source is overwritten before it is used.
+        let mut high = [0i32; 3];
+        for (slot, source) in high.iter_mut().zip(&self.0.setup.stdio) {
+            // SAFETY: takes integers.
+            *slot = self.need(
+                Step::Stdio,
+                unsafe { libc::fcntl(source.as_raw_fd(), libc::F_DUPFD_CLOEXEC, KEPT_FROM) }.into(),
+            ) as i32;
+        }
+        for (number, source) in (0..).zip(high) {
+            // SAFETY: takes integers.
+            self.need(Step::Stdio, unsafe { libc::dup2(source, number) }.into());
+            // SAFETY: takes an integer; the duplicate is not needed any more.
+            unsafe { libc::close(source) };
+        }
+        if self.0.setup.terminal {
+            // SAFETY: TIOCSCTTY takes an integer argument.
+            self.need(
+                Step::Terminal,
+                unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) }.into(),
+            );
+        }
+    }
+
+    /// Close everything but standard input, output and error, the rule set, the life line and the
+    /// procfs context; returns the first two.
+    fn keep_only(&self, context: i32) -> (i32, i32) {
+        use std::os::fd::AsRawFd;
+        let sources = [
+            self.0.alive_read,
+            self.0.setup.landlock.map_or(-1, |fd| fd.as_raw_fd()),
+            context,
+        ];
+        let mut kept = [-1; 3];
+        let mut last = KEPT_FROM - 1;
+        for (slot, source) in kept.iter_mut().zip(sources) {
+            if source < 0 {
+                continue;
+            }
+            // SAFETY: takes integers.
+            *slot = self.need(
+                Step::Descriptors,
+                unsafe { libc::fcntl(source, libc::F_DUPFD_CLOEXEC, last + 1) }.into(),
+            ) as i32;
+            last = *slot;
+        }
+        // SAFETY: takes integers; the ranges leave the three duplicates and the standard numbers alone.
+        unsafe {
+            libc::syscall(libc::SYS_close_range, 3, KEPT_FROM - 1, 0);
+            libc::syscall(libc::SYS_close_range, last + 1, u32::MAX, 0);
+        }
+        for number in KEPT_FROM..last {
+            if !kept.contains(&number) {
+                // SAFETY: takes an integer.
+                unsafe { libc::close(number) };
+            }
+        }
+        if kept[2] >= 0 {
+            self.0.handshake.offer_proc_context(kept[2]);
+        }
+        (kept[1], kept[0])
+    }
+
+    fn give_up_rights(&self, landlock: i32) {
+        // SAFETY: this and the following calls take integers, or pointers to live locals.
+        unsafe {
+            self.need(
+                Step::NoNewPrivileges,
+                libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).into(),
+            );
+            if landlock >= 0 {
+                self.need(
+                    Step::Landlock,
+                    libc::syscall(libc::SYS_landlock_restrict_self, landlock, 0),
+                );
+                libc::close(landlock);
+            }
+            let mut capability = 0;
+            while libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) >= 0 {
+                self.need(
+                    Step::Bounding,
+                    libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0).into(),
+                );
+                capability += 1;
+            }
+            let id = GUEST_HOST_ID;
+            self.need(
+                Step::Identity,
+                libc::syscall(libc::SYS_setgroups, 0, 0usize),
+            );
+            self.need(
+                Step::Identity,
+                libc::syscall(libc::SYS_setresgid, id, id, id),
+            );
+            self.need(
+                Step::Identity,
+                libc::syscall(libc::SYS_setresuid, id, id, id),
+            );
+            let header = [0x2008_0522u32, 0];
+            let none = [0u32; 6];
+            self.need(
+                Step::Capabilities,
+                libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()),
+            );
+        }
+    }
+
+    /// Set after the change of identity, which clears it. A parent that ended before leaves the life
+    /// line hung up.
+    fn die_with_parent(&self, alive: i32) {
+        if matches!(self.0.origin, Origin::Into { .. }) {
+            // It is a child of the caller of exec, who may go; it dies with the sandbox's init.
+            return;
+        }
+        // SAFETY: takes integers.
+        let set = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
+        self.need(Step::DeathSignal, set.into());
+        if !self.0.handshake.confirm_parent(|| hung_up(alive)) {
+            self.fail(Step::Orphaned);
+        }
+        // SAFETY: takes an integer; nothing refers to the life line any more.
+        unsafe { libc::close(alive) };
+    }
+
+    /// What the parent ignored or blocked is nothing that a guest should inherit.
+    fn reset_signals(&self) {
+        for signal in 1..=64 {
+            // SAFETY: sets the default action; fails harmlessly for SIGKILL, SIGSTOP and libc's own.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        let none = 0u64;
+        // SAFETY: the kernel's sigset_t is eight bytes, read from a live u64.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigprocmask,
+                libc::SIG_SETMASK,
+                &raw const none,
+                0usize,
+                8usize,
+            )
+        };
+        // SAFETY: takes an integer.
+        unsafe { libc::umask(0o022) };
+    }
+
+    /// Install the filter and make the first notified call.
+    fn first_exec(&self) -> ! {
+        const SECCOMP_SET_MODE_FILTER: u32 = 1;
+        const NEW_LISTENER: u64 = 1 << 3;
+        const WAIT_KILLABLE_RECV: u64 = 1 << 5;
+        let filter = self.0.setup.filter;
+        let program = libc::sock_fprog {
+            len: filter.len() as u16,
+            filter: filter.as_ptr().cast_mut(),
+        };
+        let flags = NEW_LISTENER | WAIT_KILLABLE_RECV;
+        // SAFETY: `program` describes the live filter, which the kernel only reads.
+        let listener = self.need(Step::Filter, unsafe {
+            libc::syscall(
+                libc::SYS_seccomp,
+                SECCOMP_SET_MODE_FILTER,
+                flags,
+                &raw const program,
+            )
+        });
+        self.0.handshake.filtered(listener as i32);
+        let path = c"/".as_ptr();
+        let argv = [path, std::ptr::null()];
+        let envp = [std::ptr::null::<libc::c_char>()];
+        // SAFETY: the strings and the NULL-terminated arrays are live. The app kernel answers this call.
+        unsafe { libc::syscall(libc::SYS_execve, path, argv.as_ptr(), envp.as_ptr()) };
+        // SAFETY: exit_group is notified or native in every filter; ends this process.
+        unsafe { libc::_exit(127) }
+    }
+}
+
+/// Descriptor numbers from here on are used while the child sorts its table.
+const KEPT_FROM: i32 = 512;

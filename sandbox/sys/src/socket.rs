@@ -1,0 +1,181 @@
+//! Socket calls with addresses and options as plain bytes, exactly as a guest gave them.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::io::Errno;
+
+use crate::raw::{check, syscall};
+
+/// Largest address that Linux takes, `sizeof(struct sockaddr_storage)`.
+pub const ADDRESS_MAX: usize = 128;
+
+/// bind(2).
+pub fn bind(socket: BorrowedFd<'_>, address: &[u8]) -> Result<(), Errno> {
+    // SAFETY: pointer and length describe the live slice, which the call only reads.
+    check(
+        unsafe {
+            libc::bind(
+                socket.as_raw_fd(),
+                address.as_ptr().cast(),
+                address.len() as u32,
+            )
+        }
+        .into(),
+    )?;
+    Ok(())
+}
+
+/// connect(2).
+pub fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> Result<(), Errno> {
+    // SAFETY: as for bind.
+    check(
+        unsafe {
+            libc::connect(
+                socket.as_raw_fd(),
+                address.as_ptr().cast(),
+                address.len() as u32,
+            )
+        }
+        .into(),
+    )?;
+    Ok(())
+}
+
+/// sendto(2). Returns the bytes sent.
+pub fn send_to(
+    socket: BorrowedFd<'_>,
+    data: &[u8],
+    flags: i32,
+    address: &[u8],
+) -> Result<usize, Errno> {
+    // SAFETY: both pointers and lengths describe live slices, which the call only reads.
+    let sent = check(unsafe {
+        libc::sendto(
+            socket.as_raw_fd(),
+            data.as_ptr().cast(),
+            data.len(),
+            flags,
+            address.as_ptr().cast(),
+            address.len() as u32,
+        )
+    } as i64)?;
+    Ok(sent as usize)
+}
+
+/// getsockopt(2): fills `value`, returns the length that the kernel reports. On `ERANGE` the length that
+/// would be needed comes beside the error.
+pub fn option(
+    socket: BorrowedFd<'_>,
+    level: i32,
+    name: i32,
+    value: &mut [u8],
+) -> Result<usize, (Errno, usize)> {
+    let mut length = value.len() as u32;
+    // SAFETY: the pointer has room for `length` bytes, `length` is live; the call writes no more.
+    let result = check(
+        unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                level,
+                name,
+                value.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        }
+        .into(),
+    );
+    match result {
+        Ok(_) => Ok(length as usize),
+        Err(errno) => Err((errno, length as usize)),
+    }
+}
+
+/// setsockopt(2) for options whose value holds no pointer.
+pub fn set_option(
+    socket: BorrowedFd<'_>,
+    level: i32,
+    name: i32,
+    value: &[u8],
+) -> Result<(), Errno> {
+    // SAFETY: pointer and length describe the live slice. Callers name options without pointers in them.
+    check(
+        unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                level,
+                name,
+                value.as_ptr().cast(),
+                value.len() as u32,
+            )
+        }
+        .into(),
+    )?;
+    Ok(())
+}
+
+/// Ids that a call is made with, of this thread alone.
+#[derive(Clone, Copy, Debug)]
+pub struct EffectiveIds {
+    pub uid: u32,
+    pub gid: u32,
+    pub fsuid: u32,
+    pub fsgid: u32,
+}
+
+/// Run `work` with these effective ids and groups in the thread's credentials, which is what a unix socket
+/// keeps of its peer, and with `groups_after` afterwards. The thread's real and saved ids are root's.
+///
+/// A thread that cannot return to its own ids must not go on: then the process ends.
+pub fn with_effective_ids<R>(
+    ids: EffectiveIds,
+    groups: &[u32],
+    groups_after: &[u32],
+    work: impl FnOnce() -> R,
+) -> Result<R, Errno> {
+    const KEEP: u32 = u32::MAX;
+    crate::credentials::set_groups(groups)?;
+    // SAFETY: integers only. The raw calls concern this thread alone, unlike libc's wrappers.
+    let taken = unsafe {
+        syscall!(libc::SYS_setresgid, KEEP, ids.gid, KEEP)
+            .and_then(|_| syscall!(libc::SYS_setresuid, KEEP, ids.uid, KEEP))
+    };
+    // Setting an effective id sets the one for files as well.
+    crate::credentials::set_fsgid(ids.fsgid);
+    crate::credentials::set_fsuid(ids.fsuid);
+    let result = taken.map(|_| work());
+    // SAFETY: as above.
+    let back = unsafe {
+        syscall!(libc::SYS_setresuid, KEEP, 0, KEEP)
+            .and_then(|_| syscall!(libc::SYS_setresgid, KEEP, 0, KEEP))
+    };
+    crate::credentials::set_fsgid(ids.fsgid);
+    crate::credentials::set_fsuid(ids.fsuid);
+    if back.is_err() || crate::credentials::set_groups(groups_after).is_err() {
+        std::process::abort();
+    }
+    result
+}
+
+/// getsockname(2), as plain bytes.
+pub fn name(socket: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
+    address(|at, length| {
+        // SAFETY: `at` has room for `*length` bytes, both live for the call.
+        unsafe { libc::getsockname(socket.as_raw_fd(), at, length) }
+    })
+}
+
+/// getpeername(2), as plain bytes.
+pub fn peer_name(socket: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
+    address(|at, length| {
+        // SAFETY: as for name.
+        unsafe { libc::getpeername(socket.as_raw_fd(), at, length) }
+    })
+}
+
+fn address(ask: impl FnOnce(*mut libc::sockaddr, *mut u32) -> i32) -> Result<Vec<u8>, Errno> {
+    let mut bytes = vec![0u8; ADDRESS_MAX];
+    let mut length = ADDRESS_MAX as u32;
+    check(ask(bytes.as_mut_ptr().cast(), &raw mut length).into())?;
+    bytes.truncate(length as usize);
+    Ok(bytes)
+}

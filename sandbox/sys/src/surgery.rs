@@ -1,0 +1,239 @@
+//! Changing the system call that a notified guest thread waits in, under ptrace(2).
+//!
+//! The order of steps is what experiments have shown to work with sibling threads, vfork, signals
+//! and `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`; do not reorder. The calling thread becomes the tracer
+//! for the duration of one call, and always ends as nobody's tracer.
+
+use rustix::io::Errno;
+
+use crate::notify::{Listener, Notification};
+use crate::raw::check;
+
+const ERESTARTSYS: i32 = 512;
+const ERESTARTNOINTR: i32 = 513;
+
+/// The registers that an `execveat` is to be made with.
+#[derive(Clone, Copy, Debug)]
+pub struct ExecRegisters {
+    /// Descriptor number of the loader in the guest.
+    pub loader: i32,
+    /// Guest address of an empty string.
+    pub empty_path: u64,
+    /// Guest addresses of a short argv and an empty envp, NULL-terminated arrays both.
+    pub argv: u64,
+    pub envp: u64,
+    /// What the filter demands in the unused sixth argument.
+    pub secret: u64,
+}
+
+/// Turn the notified call into `execveat(loader, "", argv, envp, AT_EMPTY_PATH)`. The notification is
+/// consumed. `ESRCH`: the thread died meanwhile (it has been reaped if that fell to us).
+pub fn exec(
+    listener: &Listener,
+    call: &Notification,
+    registers: ExecRegisters,
+) -> Result<(), Errno> {
+    let stopped = stop(listener, call, ERESTARTNOINTR)?;
+    let mut user = stopped.registers()?;
+    user.orig_rax = libc::SYS_execveat as u64;
+    user.rdi = registers.loader as u64;
+    user.rsi = registers.empty_path;
+    user.rdx = registers.argv;
+    user.r10 = registers.envp;
+    user.r8 = libc::AT_EMPTY_PATH as u64;
+    user.r9 = registers.secret;
+    user.rax = -i64::from(ERESTARTNOINTR) as u64;
+    stopped.set_registers(&user)?;
+    stopped.detach()
+}
+
+/// Abort a notified call that has blocked for long because a signal is waiting for its thread: the call
+/// ends with `ERESTARTSYS`, so that the kernel restarts it or reports `EINTR` as the signal demands.
+pub fn interrupt(listener: &Listener, call: &Notification) -> Result<(), Errno> {
+    stop(listener, call, ERESTARTSYS)?.detach()
+}
+
+/// Answer a notified open(2) with descriptor `fd`, a terminal that is already in the guest, and let the guest's own
+/// thread make it its controlling terminal first, as open(2) would have. The open succeeds even where the terminal
+/// cannot become that.
+///
+/// The thread runs one instruction only, the call's own, so that a guest that writes other code there keeps nobody
+/// waiting; with its signals held back, so that no handler comes between.
+pub fn answer_terminal(listener: &Listener, call: &Notification, fd: i32) -> Result<(), Errno> {
+    let stopped = stop(listener, call, ERESTARTNOINTR)?;
+    let before = stopped.registers()?;
+    let mask = stopped.signal_mask()?;
+    stopped.set_signal_mask(!(1 << (libc::SIGTRAP - 1)))?;
+    let mut user = before;
+    user.orig_rax = libc::SYS_ioctl as u64;
+    user.rdi = fd as u64;
+    user.rsi = libc::TIOCSCTTY;
+    user.rdx = 0;
+    user.rax = -i64::from(ERESTARTNOINTR) as u64;
+    stopped.set_registers(&user)?;
+    stopped.step()?;
+    let mut user = before;
+    user.rax = fd as u64;
+    stopped.set_registers(&user)?;
+    stopped.set_signal_mask(mask)?;
+    stopped.detach()
+}
+
+/// A thread that is seized and in its interrupt stop.
+struct Stopped {
+    tid: i32,
+}
+
+fn stop(listener: &Listener, call: &Notification, restart: i32) -> Result<Stopped, Errno> {
+    let tid = call.tid;
+    ptrace(libc::PTRACE_SEIZE, tid, 0)?;
+    if let Err(error) = ptrace(libc::PTRACE_INTERRUPT, tid, 0) {
+        reap(tid);
+        return Err(error);
+    }
+    // A failure here means that the thread is dying; the wait below sees it.
+    let sent = listener.send_error(call.id, restart);
+    loop {
+        let status = wait(tid)?;
+        if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
+            return Err(Errno::SRCH);
+        }
+        if status >> 16 == libc::PTRACE_EVENT_STOP {
+            break;
+        }
+        // A signal-delivery stop came first: hand the signal on and wait for ours.
+        ptrace(libc::PTRACE_CONT, tid, libc::WSTOPSIG(status) as u64)?;
+    }
+    let stopped = Stopped { tid };
+    if let Err(error) = sent {
+        stopped.detach()?;
+        return Err(error);
+    }
+    Ok(stopped)
+}
+
+impl Stopped {
+    fn registers(&self) -> Result<libc::user_regs_struct, Errno> {
+        // SAFETY: all-zero is a valid value of this plain struct of integers.
+        let mut user: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+        // SAFETY: PTRACE_GETREGS fills a user_regs_struct at the data pointer, which is live.
+        let done = check(unsafe {
+            libc::ptrace(
+                libc::PTRACE_GETREGS,
+                self.tid,
+                std::ptr::null_mut::<libc::c_void>(),
+                &raw mut user,
+            )
+        });
+        self.unless_dead(done).map(|_| user)
+    }
+
+    fn set_registers(&self, user: &libc::user_regs_struct) -> Result<(), Errno> {
+        // SAFETY: PTRACE_SETREGS reads a user_regs_struct at the data pointer, which is live.
+        let done = check(unsafe {
+            libc::ptrace(
+                libc::PTRACE_SETREGS,
+                self.tid,
+                std::ptr::null_mut::<libc::c_void>(),
+                std::ptr::from_ref(user),
+            )
+        });
+        self.unless_dead(done).map(|_| ())
+    }
+
+    fn signal_mask(&self) -> Result<u64, Errno> {
+        let mut mask = 0u64;
+        // SAFETY: PTRACE_GETSIGMASK writes as many bytes as the address argument says at the data pointer, a live
+        // u64.
+        let done = check(unsafe {
+            libc::ptrace(
+                libc::PTRACE_GETSIGMASK,
+                self.tid,
+                size_of::<u64>(),
+                &raw mut mask,
+            )
+        });
+        self.unless_dead(done).map(|_| mask)
+    }
+
+    fn set_signal_mask(&self, mask: u64) -> Result<(), Errno> {
+        // SAFETY: PTRACE_SETSIGMASK reads as many bytes as the address argument says at the data pointer, a live
+        // u64.
+        let done = check(unsafe {
+            libc::ptrace(
+                libc::PTRACE_SETSIGMASK,
+                self.tid,
+                size_of::<u64>(),
+                &raw const mask,
+            )
+        });
+        self.unless_dead(done).map(|_| ())
+    }
+
+    /// Run one instruction, a system call with all that it does. `ESRCH`: the thread died in it and is reaped.
+    fn step(&self) -> Result<(), Errno> {
+        let mut signal = 0;
+        loop {
+            self.unless_dead(ptrace(libc::PTRACE_SINGLESTEP, self.tid, signal).map(|()| 0))?;
+            let status = wait(self.tid)?;
+            if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
+                return Err(Errno::SRCH);
+            }
+            signal = match libc::WSTOPSIG(status) {
+                // The thread's group was stopped: it stops when it is let go.
+                _ if status >> 16 == libc::PTRACE_EVENT_STOP => 0,
+                libc::SIGSTOP => libc::SIGSTOP as u64,
+                // The step was made; or its instruction was none that can be executed, and will tell again.
+                _ => return Ok(()),
+            };
+        }
+    }
+
+    fn detach(self) -> Result<(), Errno> {
+        let done = ptrace(libc::PTRACE_DETACH, self.tid, 0);
+        self.unless_dead(done.map(|()| 0)).map(|_| ())
+    }
+
+    /// A SIGKILL may end the thread between any two steps; the tracer must then reap it, or the guest's
+    /// own parent waits for ever.
+    fn unless_dead(&self, result: Result<i64, Errno>) -> Result<i64, Errno> {
+        if result == Err(Errno::SRCH) {
+            reap(self.tid);
+        }
+        result
+    }
+}
+
+fn ptrace(request: libc::c_uint, tid: i32, data: u64) -> Result<(), Errno> {
+    // SAFETY: the requests used here (SEIZE, INTERRUPT, CONT, SINGLESTEP, DETACH) take integers in the address and
+    // data arguments and touch no memory of ours.
+    check(unsafe { libc::ptrace(request, tid, std::ptr::null_mut::<libc::c_void>(), data) })?;
+    Ok(())
+}
+
+fn wait(tid: i32) -> Result<i32, Errno> {
+    let mut status = 0;
+    loop {
+        // SAFETY: waitpid writes one int at the pointer, which is live.
+        match check(unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL) }.into()) {
+            Ok(_) => return Ok(status),
+            Err(Errno::INTR) => {}
+            // Already reaped by its own parent, or never ours: it is gone either way.
+            Err(_) => return Err(Errno::SRCH),
+        }
+    }
+}
+
+fn reap(tid: i32) {
+    loop {
+        match wait(tid) {
+            Ok(status) if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) => return,
+            Ok(_) => {
+                if ptrace(libc::PTRACE_DETACH, tid, 0).is_ok() {
+                    return;
+                }
+            }
+            Err(_) => return,
+        }
+    }
+}

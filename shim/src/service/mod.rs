@@ -1,0 +1,146 @@
+//! The task API: one file for each method, and here the way from a request to its method.
+//!
+//! Key type: [`Service`]. Calls that run the runtime or wait for a disk get a thread; the others are
+//! answered on the main loop.
+
+mod checkpoint;
+mod close_io;
+mod connect;
+mod create;
+mod delete;
+mod exec;
+mod kill;
+mod pause;
+mod pids;
+mod resize_pty;
+mod resume;
+mod shutdown;
+mod start;
+mod state;
+mod stats;
+mod update;
+mod wait;
+
+pub(crate) use create::PID_FILE;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use containerd_shim_protos::protobuf::Message;
+
+use crate::container::Container;
+use crate::error::ShimError;
+use crate::events::Publisher;
+use crate::poller::Poller;
+use crate::reaper::Reaper;
+use crate::sync::lock;
+use crate::ttrpc::server::{Handler, Reply};
+
+/// Version 3 differs from version 2 in name only, for all that a shim sees.
+const SERVICES: [&str; 2] = ["containerd.task.v2.Task", "containerd.task.v3.Task"];
+
+/// What is known under a container's id.
+enum Slot {
+    /// A create call is at work; nothing else may use the id.
+    Creating,
+    Ready(Arc<Container>),
+}
+
+pub(crate) struct Service {
+    pub(crate) namespace: String,
+    pub(crate) poller: Arc<Poller>,
+    pub(crate) reaper: Arc<Reaper>,
+    pub(crate) publisher: Arc<Publisher>,
+    containers: Mutex<HashMap<String, Slot>>,
+}
+
+impl Service {
+    pub(crate) fn new(
+        namespace: &str,
+        poller: Arc<Poller>,
+        reaper: Arc<Reaper>,
+        publisher: Arc<Publisher>,
+    ) -> Service {
+        Service {
+            namespace: namespace.to_owned(),
+            poller,
+            reaper,
+            publisher,
+            containers: Mutex::default(),
+        }
+    }
+
+    fn container(&self, id: &str) -> Result<Arc<Container>, ShimError> {
+        match lock(&self.containers).get(id) {
+            Some(Slot::Ready(container)) => Ok(Arc::clone(container)),
+            Some(Slot::Creating) | None => Err(ShimError::NoSuchContainer(id.to_owned())),
+        }
+    }
+}
+
+/// The task service as the ttrpc server calls it.
+pub(crate) struct TaskApi(pub(crate) Arc<Service>);
+
+impl Handler for TaskApi {
+    fn call(&self, service: &str, method: &str, payload: Vec<u8>, reply: Reply) {
+        if !SERVICES.contains(&service) {
+            return reply.fail(&ShimError::NoSuchMethod(format!("{service}/{method}")));
+        }
+        let shim = &self.0;
+        match method {
+            "State" => answer(shim, &payload, reply, Service::state),
+            "Connect" => answer(shim, &payload, reply, Service::connect),
+            "CloseIO" => answer(shim, &payload, reply, Service::close_io),
+            "ResizePty" => answer(shim, &payload, reply, Service::resize_pty),
+            "Shutdown" => answer(shim, &payload, reply, Service::shutdown),
+            "Wait" => shim.wait(&payload, reply),
+            "Create" => answer_on_thread(shim, method, payload, reply, Service::create),
+            "Start" => answer_on_thread(shim, method, payload, reply, Service::start),
+            "Delete" => answer_on_thread(shim, method, payload, reply, Service::delete),
+            "Exec" => answer(shim, &payload, reply, Service::exec),
+            "Kill" => answer_on_thread(shim, method, payload, reply, Service::kill),
+            "Pids" => answer_on_thread(shim, method, payload, reply, Service::pids),
+            "Pause" => answer_on_thread(shim, method, payload, reply, Service::pause),
+            "Resume" => answer_on_thread(shim, method, payload, reply, Service::resume),
+            "Checkpoint" => answer_on_thread(shim, method, payload, reply, Service::checkpoint),
+            "Update" => answer_on_thread(shim, method, payload, reply, Service::update),
+            "Stats" => answer_on_thread(shim, method, payload, reply, Service::stats),
+            _ => reply.fail(&ShimError::NoSuchMethod(format!("{service}/{method}"))),
+        }
+    }
+}
+
+type Method<Request, Response> = fn(&Service, Request) -> Result<Response, ShimError>;
+
+fn answer<Request: Message, Response: Message>(
+    service: &Service,
+    payload: &[u8],
+    reply: Reply,
+    method: Method<Request, Response>,
+) {
+    let result = Request::parse_from_bytes(payload).map_err(ShimError::Decode);
+    reply.send(result.and_then(|request| method(service, request)));
+}
+
+fn answer_on_thread<Request: Message, Response: Message>(
+    service: &Arc<Service>,
+    name: &str,
+    payload: Vec<u8>,
+    reply: Reply,
+    method: Method<Request, Response>,
+) {
+    let service = Arc::clone(service);
+    // If there is no thread to be had, the reply is dropped, which answers the call with an error.
+    let spawned = std::thread::Builder::new()
+        .name(name.to_lowercase())
+        .spawn(move || answer(&service, &payload, reply, method));
+    if let Err(source) = spawned {
+        crate::logger::error(format_args!(
+            "{}",
+            ShimError::Thread {
+                method: name.to_owned(),
+                source
+            }
+        ));
+    }
+}

@@ -1,0 +1,99 @@
+//! Which runtimes are compared.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A program with runc's command line.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    /// `runc` or `caisson`, for messages.
+    pub name: String,
+    pub program: PathBuf,
+}
+
+impl Runtime {
+    /// The program with `--root`, so that containers of tests meet no others.
+    #[must_use]
+    pub fn command(&self, root: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--root").arg(root);
+        command
+    }
+
+    /// caisson may refuse what the host kernel allows; runc may not.
+    #[must_use]
+    pub fn is_sandbox(&self) -> bool {
+        self.name == "caisson"
+    }
+}
+
+/// The runtimes to compare, the reference first: `CAISSON_TEST_RUNTIMES`, by default `runc,caisson`.
+///
+/// # Panics
+/// If one of them is not there.
+#[must_use]
+pub fn runtimes() -> Vec<Runtime> {
+    let names =
+        std::env::var("CAISSON_TEST_RUNTIMES").unwrap_or_else(|_| "runc,caisson".to_owned());
+    names.split(',').map(runtime).collect()
+}
+
+/// The reference alone: the host kernel, through runc.
+///
+/// # Panics
+/// If it is not installed.
+#[must_use]
+pub fn reference() -> Runtime {
+    runtime("runc")
+}
+
+/// The sandbox alone.
+///
+/// # Panics
+/// If it was not built.
+#[must_use]
+pub fn caisson() -> Runtime {
+    runtime("caisson")
+}
+
+fn runtime(name: &str) -> Runtime {
+    let program = if name == "caisson" {
+        sandbox()
+    } else {
+        in_path(name)
+    };
+    Runtime {
+        name: name.to_owned(),
+        program,
+    }
+}
+
+fn in_path(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|directory| directory.join(name))
+        .find(|program| program.is_file())
+        .unwrap_or_else(|| panic!("runtime {name} is not installed: apt-get install {name}"))
+}
+
+/// `CAISSON_BIN`, or the binary beside this test's in the target directory.
+fn sandbox() -> PathBuf {
+    let program = std::env::var_os("CAISSON_BIN").map_or_else(
+        || {
+            let test = std::env::current_exe().expect("path of the running test");
+            let profile = test
+                .parent()
+                .and_then(Path::parent)
+                .expect("target/PROFILE/deps/TEST");
+            profile.join("caisson")
+        },
+        PathBuf::from,
+    );
+    assert!(
+        program.is_file(),
+        "{} is not there: build it with `cargo build -p caisson-runtime`, or set CAISSON_BIN",
+        program.display()
+    );
+    program
+}

@@ -1,0 +1,41 @@
+//! Support for the tests of the shim: a private containerd for each test, and what must not be left.
+//!
+//! Every test runs once for each [`Handler`]. Tests need root and Debian's containerd and runc. They
+//! must clean up even when they fail, and must end only processes that they started.
+
+mod containerd;
+mod ctr;
+mod events;
+mod handler;
+mod leftovers;
+
+pub use containerd::Containerd;
+pub use ctr::{Ctr, Output};
+pub use events::Events;
+pub use handler::{Handler, each_handler};
+pub use leftovers::assert_nothing_left;
+
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything that should happen at once.
+pub const SOON: Duration = Duration::from_secs(10);
+
+/// Wait until `condition` holds.
+///
+/// # Panics
+/// If it does not within [`SOON`]; `what` says what was expected.
+pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    assert!(within(SOON, condition), "not within {SOON:?}: {what}");
+}
+
+/// Whether `condition` comes to hold before `limit`.
+pub fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    while Instant::now() < deadline {
+        if condition() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    condition()
+}

@@ -1,0 +1,142 @@
+//! Where the sandbox differs from the host kernel on purpose, other than by refusing a call: each with
+//! what it prints instead and why. The table's texts state the same limits for users.
+
+/// A line that differs on purpose.
+struct Departure {
+    /// `family::call.tag`.
+    key: &'static str,
+    /// What the sandbox prints; `None` where that may vary.
+    sandbox: Option<&'static str>,
+    /// Why, for people.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "read by people and by the test below")
+    )]
+    reason: &'static str,
+}
+
+const HOST_USER: &str = "made natively, so the kernel names the sandbox's host user";
+const ORDINARY: &str =
+    "an O_PATH descriptor cannot be put into another process: the guest gets one open for reading";
+const MESSAGE: &str = "the address in a message's header is not resolved in the container's tree";
+const OWNER: &str = "the kernel asks whether the sandbox's host user owns the file";
+const LOADER: &str =
+    "the loader needs descriptors, and only CAP_SYS_RESOURCE of the host raises hard limits";
+const NODEV: &str = "every mount but /dev is nodev in the sandbox";
+const FUSE: &str = "/proc and /sys are served by the app kernel";
+
+const fn departure(
+    key: &'static str,
+    sandbox: Option<&'static str>,
+    reason: &'static str,
+) -> Departure {
+    Departure {
+        key,
+        sandbox,
+        reason,
+    }
+}
+
+const DEPARTURES: &[Departure] = &[
+    departure("ipc::shmctl.stat#2", None, HOST_USER),
+    departure("process::waitid.exited", None, HOST_USER),
+    departure("signal::signalfd4.info", None, HOST_USER),
+    departure("memory::fstat.memfd", None, HOST_USER),
+    departure("socket::recvmsg.credentials", None, HOST_USER),
+    departure(
+        "socket::sendmsg.own_credentials",
+        Some("ret=-1 errno=EPERM"),
+        HOST_USER,
+    ),
+    departure(
+        "socket::sendmsg.forged_credentials",
+        Some("ret=-1 errno=EPERM"),
+        HOST_USER,
+    ),
+    departure("open::open.o_path", None, ORDINARY),
+    departure("open::fcntl.o_path", None, ORDINARY),
+    departure("open::read.o_path", None, ORDINARY),
+    departure("open::fstat.o_path", None, ORDINARY),
+    departure("open::fchmod.o_path", None, ORDINARY),
+    departure("open::open.o_path_link", None, ORDINARY),
+    departure("open::readlinkat.o_path", None, ORDINARY),
+    departure("open::fstat.o_path_link", None, ORDINARY),
+    departure("open::fcntl.o_path_dir", None, ORDINARY),
+    departure("open::fcntl.dup_o_path", None, ORDINARY),
+    departure("attributes::fchmod.path", None, ORDINARY),
+    departure("attributes::fchown.path", None, ORDINARY),
+    departure("io::read.path", None, ORDINARY),
+    departure("io::getdents64.opath", None, ORDINARY),
+    departure("ioctl::ioctl.path", None, ORDINARY),
+    departure("memory::mmap.path", None, ORDINARY),
+    departure("xattr::fsetxattr.path", None, ORDINARY),
+    departure("xattr::fgetxattr.path", None, ORDINARY),
+    departure("stat::fstat.path", None, ORDINARY),
+    departure("stat::fstat.path#2", None, ORDINARY),
+    departure("stat::newfstatat.empty_opath", None, ORDINARY),
+    departure("stat::readlinkat.empty_path", None, ORDINARY),
+    departure(
+        "socket::sendmsg.dgram_path",
+        Some("ret=-1 errno=ENOENT"),
+        MESSAGE,
+    ),
+    departure(
+        "socket::sendmmsg.dgram_path",
+        Some("ret=-1 errno=ENOENT"),
+        MESSAGE,
+    ),
+    departure(
+        "socket::recvfrom.dgram",
+        Some("ret=-1 errno=EAGAIN"),
+        MESSAGE,
+    ),
+    departure("hostile::execve.full_to_hard_limit", None, LOADER),
+    departure("memory::cachestat.file", None, OWNER),
+    departure("stat::statfs.proc#2", None, FUSE),
+    departure("stat::statfs.sys#2", None, FUSE),
+    // Reader and writer are two threads that open the fifo at once: which gets the lower number is chance.
+    departure(
+        "signal::open.fifo_restart",
+        None,
+        "a race of the test's own",
+    ),
+    departure("stat::statfs.work#2", None, NODEV),
+    departure("stat::statfs.ro#2", None, NODEV),
+    departure("stat::statfs.locked#2", None, NODEV),
+    // The host kernel checks the directory's mode before the file system is asked.
+    departure("directory::mkdir.proc", None, FUSE),
+    departure("directory::unlink.proc", None, FUSE),
+    departure("stat::access.proc_2", None, FUSE),
+    departure("stat::access.proc_3", None, FUSE),
+    departure("stat::access.proc_6", None, FUSE),
+    departure("stat::access.proc_7", None, FUSE),
+    departure("stat::faccessat.proc_2", None, FUSE),
+    departure("stat::faccessat2.proc_2", None, FUSE),
+];
+
+/// `None`: no departure. `Some(None)`: anything will do. `Some(Some(text))`: exactly this.
+pub(crate) fn of(key: &str) -> Option<Option<&'static str>> {
+    DEPARTURES
+        .iter()
+        .find(|departure| departure.key == key)
+        .map(|departure| departure.sandbox)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_departure_has_a_reason_and_is_stated_once() {
+        for (index, departure) in DEPARTURES.iter().enumerate() {
+            assert!(!departure.reason.is_empty(), "{}", departure.key);
+            assert!(
+                DEPARTURES[..index]
+                    .iter()
+                    .all(|other| other.key != departure.key),
+                "{}",
+                departure.key
+            );
+        }
+    }
+}

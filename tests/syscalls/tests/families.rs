@@ -1,0 +1,53 @@
+//! Every family of system calls, as root and as an ordinary user, under the reference runtime and in
+//! the sandbox: the transcripts must agree.
+
+use caisson_syscall_tests::{Family, Measure, compare};
+use caisson_test_bundle::{User, runtimes};
+
+fn agree(name: &'static str, user: User) {
+    let family = Family { name, user };
+    let runtimes = runtimes();
+    let (reference, others) = runtimes.split_first().expect("a reference runtime");
+    let expected = family.run(reference).stdout;
+    for runtime in others {
+        let got = family.run(runtime).stdout;
+        let measure = if runtime.is_sandbox() {
+            Measure::Table
+        } else {
+            Measure::Reference
+        };
+        let differences = compare(measure, &expected, &got);
+        let list: Vec<String> = differences.iter().map(ToString::to_string).collect();
+        assert!(
+            list.is_empty(),
+            "{} of {} lines of {name} as {} differ between {} and {}:\n{}",
+            list.len(),
+            expected.lines().count(),
+            user.name(),
+            reference.name,
+            runtime.name,
+            list.join("\n")
+        );
+    }
+}
+
+macro_rules! families {
+    ($($name:ident)*) => {$(
+        mod $name {
+            #[test]
+            fn as_root() {
+                super::agree(stringify!($name), super::User::Root);
+            }
+
+            #[test]
+            fn as_an_ordinary_user() {
+                super::agree(stringify!($name), super::User::Dev);
+            }
+        }
+    )*};
+}
+
+families! {
+    open stat directory attributes xattr cwd mount cred capability limits process exec signal socket ioctl system
+    prctl notify namespace io memory time thread ipc terminal poll hostile
+}

@@ -9,6 +9,7 @@ mod containerd;
 mod demo;
 mod images;
 mod interrupt;
+mod nested;
 mod packages;
 mod test;
 
@@ -22,29 +23,36 @@ const USAGE: &str = "usage: cargo xtask <command>
   build                     build caisson and the shim (release)
   packages                  install the Debian packages that are missing
   images [busybox|debian]   build the images and print where they are
+  nested [OPTIONS] -- COMMAND...
+                            run COMMAND in a machine with a true /dev/kvm that sees this one's files:
+                            --memory MIB, --limit SECONDS, --results DIRECTORY (shared for writing)
 
 CAISSON_BINARIES=<directory>  use the binaries in it instead of building them
 CAISSON_CACHE=<directory>     keep images there instead of ~/.cache/caisson";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let outcome = interrupt::catch().and_then(|interrupted| match words.as_slice() {
-        ["demo"] => demo::run(),
-        ["test"] => test::run(&interrupted),
-        ["bench", words @ ..] => {
-            bench::Effort::from_words(words).and_then(|effort| bench::run(&effort, interrupted))
-        }
-        ["build"] => build::release().map(|directory| println!("{}", directory.display())),
-        ["packages"] => packages::install(),
-        ["images", names @ ..] => images::print(names),
-        _ => anyhow::bail!("{USAGE}"),
-    });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    match run() {
+        Ok(status) => status,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let interrupted = interrupt::catch()?;
+    match words.as_slice() {
+        ["demo"] => demo::run()?,
+        ["test"] => test::run(&interrupted)?,
+        ["bench", words @ ..] => bench::run(&bench::Effort::from_words(words)?, interrupted)?,
+        ["build"] => println!("{}", build::release()?.display()),
+        ["packages"] => packages::install()?,
+        ["images", names @ ..] => images::print(names)?,
+        ["nested", words @ ..] => return nested::run(words, &interrupted),
+        _ => anyhow::bail!("{USAGE}"),
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -53,6 +53,8 @@ const RUN: &[Package] = &[
     program("util-linux", "unshare"),
     package("containernetworking-plugins"),
     package("busybox-static"),
+    // The nested machine of tests/nested; virtiofsd comes with it.
+    program("qemu-system-x86", "qemu-system-x86_64"),
 ];
 
 /// Installs whatever is missing.

@@ -27,3 +27,4 @@ pub mod raw;
 pub mod signal;
 pub mod socket;
 pub mod surgery;
+pub mod tsc;

@@ -97,5 +97,8 @@ pub enum Response {
     /// The sandbox's own secret; it must stay between the trusted processes.
     Secret(u64),
     /// `errno` is Linux's number where one describes the failure (a missing program: `ENOENT`).
-    Failed { message: String, errno: Option<i32> },
+    Failed {
+        message: String,
+        errno: Option<i32>,
+    },
 }

@@ -32,7 +32,11 @@ pub enum WireError {
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// Send `message`; `fds` travel with its first packet.
-pub fn send<T: Serialize>(socket: BorrowedFd<'_>, message: &T, fds: &[BorrowedFd<'_>]) -> Result<(), WireError> {
+pub fn send<T: Serialize>(
+    socket: BorrowedFd<'_>,
+    message: &T,
+    fds: &[BorrowedFd<'_>],
+) -> Result<(), WireError> {
     let body = serde_json::to_vec(message)?;
     if body.len() > MAX_MESSAGE_BYTES {
         return Err(WireError::TooLarge(body.len()));
@@ -48,9 +52,19 @@ pub fn send<T: Serialize>(socket: BorrowedFd<'_>, message: &T, fds: &[BorrowedFd
     Ok(())
 }
 
-fn send_packet(socket: BorrowedFd<'_>, bytes: &[u8], control: &[ControlMessage<'_>]) -> Result<(), WireError> {
+fn send_packet(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    control: &[ControlMessage<'_>],
+) -> Result<(), WireError> {
     loop {
-        match sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::MSG_NOSIGNAL, None) {
+        match sendmsg::<()>(
+            socket.as_raw_fd(),
+            &[IoSlice::new(bytes)],
+            control,
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        ) {
             Ok(_) => return Ok(()),
             Err(nix::Error::EINTR) => {}
             Err(error) => return Err(error.into()),
@@ -59,7 +73,9 @@ fn send_packet(socket: BorrowedFd<'_>, bytes: &[u8], control: &[ControlMessage<'
 }
 
 /// Receive one message and the descriptors that came with it (close-on-exec).
-pub fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> Result<(T, Vec<OwnedFd>), WireError> {
+pub fn receive<T: DeserializeOwned>(
+    socket: BorrowedFd<'_>,
+) -> Result<(T, Vec<OwnedFd>), WireError> {
     let mut header = [0u8; 4];
     let (read, fds) = receive_packet(socket, &mut header)?;
     if read != header.len() {
@@ -82,12 +98,20 @@ pub fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> Result<(T, Vec<Ow
     Ok((serde_json::from_slice(&body)?, fds))
 }
 
-fn receive_packet(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), WireError> {
+fn receive_packet(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> Result<(usize, Vec<OwnedFd>), WireError> {
     let mut space = nix::cmsg_space!([RawFd; MAX_FDS]);
     loop {
         let mut parts = [IoSliceMut::new(buffer)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-        match recvmsg::<()>(socket.as_fd().as_raw_fd(), &mut parts, Some(&mut space), flags) {
+        match recvmsg::<()>(
+            socket.as_fd().as_raw_fd(),
+            &mut parts,
+            Some(&mut space),
+            flags,
+        ) {
             Ok(message) => {
                 let mut fds = Vec::new();
                 for control in message.cmsgs()? {
@@ -103,7 +127,10 @@ fn receive_packet(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, V
     }
 }
 
-#[expect(unsafe_code, reason = "descriptors arrive as bare numbers from recvmsg(2)")]
+#[expect(
+    unsafe_code,
+    reason = "descriptors arrive as bare numbers from recvmsg(2)"
+)]
 fn own(raw: RawFd) -> OwnedFd {
     // SAFETY: the kernel has just installed `raw` in this process for this message; nobody else
     // knows the number.
@@ -116,7 +143,13 @@ mod tests {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
     fn pair() -> (OwnedFd, OwnedFd) {
-        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).expect("socketpair")
+        socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )
+        .expect("socketpair")
     }
 
     #[test]
@@ -138,13 +171,19 @@ mod tests {
     fn a_closed_peer_is_an_error() {
         let (a, b) = pair();
         drop(a);
-        assert!(matches!(receive::<String>(b.as_fd()), Err(WireError::Closed)));
+        assert!(matches!(
+            receive::<String>(b.as_fd()),
+            Err(WireError::Closed)
+        ));
     }
 
     #[test]
     fn a_length_over_the_limit_is_refused_before_allocation() {
         let (a, b) = pair();
         send_packet(a.as_fd(), &u32::MAX.to_le_bytes(), &[]).expect("send");
-        assert!(matches!(receive::<String>(b.as_fd()), Err(WireError::TooLarge(_))));
+        assert!(matches!(
+            receive::<String>(b.as_fd()),
+            Err(WireError::TooLarge(_))
+        ));
     }
 }

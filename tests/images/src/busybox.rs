@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{ImageError, command};
+use crate::{ImageError, command, package};
 
 /// Directories of the tree with their modes.
 const DIRECTORIES: &[(&str, u32)] = &[
@@ -89,7 +89,7 @@ pub(crate) fn layer(scratch: &Path, layer: &Path) -> Result<(), ImageError> {
 
 /// The machine's own busybox if it is the static one, else the package's, unpacked without installing it
 /// (the package would drive out the dynamic `busybox`).
-fn program(scratch: &Path) -> Result<PathBuf, ImageError> {
+pub fn program(scratch: &Path) -> Result<PathBuf, ImageError> {
     let installed = Command::new("dpkg-query")
         .args(["-W", "-f", "${db:Status-Status}", "busybox-static"])
         .output()
@@ -97,24 +97,7 @@ fn program(scratch: &Path) -> Result<PathBuf, ImageError> {
     if installed {
         return Ok(PathBuf::from("/bin/busybox"));
     }
-    // apt drops to its own user for downloads, which then needs no access to our directory.
-    command::run(
-        Command::new("apt-get")
-            .args([
-                "-o",
-                "APT::Sandbox::User=root",
-                "download",
-                "busybox-static",
-            ])
-            .current_dir(scratch),
-    )?;
-    let entries = fs::read_dir(scratch).map_err(ImageError::io("list", scratch))?;
-    let package = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.extension() == Some("deb".as_ref()));
-    let unpacked = scratch.join("busybox-static");
-    command::run(Command::new("dpkg").arg("-x").args(package).arg(&unpacked))?;
+    let unpacked = package::unpack("busybox-static", scratch)?;
     Ok(unpacked.join("bin/busybox"))
 }
 

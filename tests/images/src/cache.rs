@@ -1,7 +1,7 @@
-//! Publishes built images under a name that holds a hash of their recipe.
+//! Publishes what was built under a name that holds a hash of its recipe.
 //!
 //! A directory of the cache is complete or absent: it is made under a temporary name and renamed. A lock
-//! per image keeps two builds of the same one from running at once.
+//! per name keeps two builds of the same one from running at once.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -29,8 +29,13 @@ pub(crate) fn directory() -> Result<PathBuf, ImageError> {
     Ok(PathBuf::from(home).join(".cache/caisson"))
 }
 
-/// The image `name` made by `recipe`, from the cache or newly built.
-pub(crate) fn image(name: &str, recipe: &str, make: MakeLayer) -> Result<Image, ImageError> {
+/// The directory `name` made by `recipe`, from the cache or newly made: `make` fills an empty directory, which is
+/// then published. Nothing may write into it afterwards.
+pub fn publish<E: From<ImageError>>(
+    name: &str,
+    recipe: &str,
+    make: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<PathBuf, E> {
     let cache = directory()?;
     fs::create_dir_all(&cache).map_err(ImageError::io("create", &cache))?;
     let lock_path = cache.join(format!("{name}.lock"));
@@ -40,10 +45,26 @@ pub(crate) fn image(name: &str, recipe: &str, make: MakeLayer) -> Result<Image, 
 
     let digest = layout::hex(&Sha256::digest(format!("{FORMAT}{recipe}")));
     let home = cache.join(format!("{name}-{}", &digest[..16]));
-    let reference = format!("localhost/{name}:latest");
     if !home.exists() {
-        build(&cache, &home, name, &reference, make)?;
+        let staging = tempfile::Builder::new()
+            .prefix(&format!(".{name}-"))
+            .tempdir_in(&cache)
+            .map_err(ImageError::io("create a directory in", &cache))?;
+        // mktemp makes it 0700; a guest that runs as an ordinary user has to pass through it.
+        open_to_all(staging.path())?;
+        make(staging.path())?;
+        let built = staging.keep();
+        fs::rename(&built, &home).map_err(ImageError::io("rename to", &home))?;
     }
+    Ok(home)
+}
+
+/// The image `name` made by `recipe`, from the cache or newly built.
+pub(crate) fn image(name: &str, recipe: &str, make: MakeLayer) -> Result<Image, ImageError> {
+    let reference = format!("localhost/{name}:latest");
+    let home = publish(name, recipe, |staging| {
+        build(staging, name, &reference, make)
+    })?;
     Ok(Image {
         reference,
         archive: home.join(format!("{name}.tar")),
@@ -51,32 +72,16 @@ pub(crate) fn image(name: &str, recipe: &str, make: MakeLayer) -> Result<Image, 
     })
 }
 
-/// Builds into a temporary directory beside `home` and renames it to `home`.
-fn build(
-    cache: &Path,
-    home: &Path,
-    name: &str,
-    reference: &str,
-    make: MakeLayer,
-) -> Result<(), ImageError> {
-    let staging = tempfile::Builder::new()
-        .prefix(&format!(".{name}-"))
-        .tempdir_in(cache)
-        .map_err(ImageError::io("create a directory in", cache))?;
-    // mktemp makes it 0700; a guest that runs as an ordinary user has to pass through it.
-    open_to_all(staging.path())?;
-    let scratch = staging.path().join("scratch");
+/// Builds archive and extracted tree in `staging`.
+fn build(staging: &Path, name: &str, reference: &str, make: MakeLayer) -> Result<(), ImageError> {
+    let scratch = staging.join("scratch");
     fs::create_dir(&scratch).map_err(ImageError::io("create", &scratch))?;
 
     let layer = scratch.join("layer.tar");
     make(&scratch, &layer)?;
-    layout::write(
-        &layer,
-        reference,
-        &staging.path().join(format!("{name}.tar")),
-    )?;
+    layout::write(&layer, reference, &staging.join(format!("{name}.tar")))?;
 
-    let rootfs = staging.path().join("rootfs");
+    let rootfs = staging.join("rootfs");
     fs::create_dir(&rootfs).map_err(ImageError::io("create", &rootfs))?;
     command::run(
         Command::new("tar")
@@ -85,9 +90,7 @@ fn build(
             .arg("-C")
             .arg(&rootfs),
     )?;
-    fs::remove_dir_all(&scratch).map_err(ImageError::io("remove", &scratch))?;
-    let built = staging.keep();
-    fs::rename(&built, home).map_err(ImageError::io("rename to", home))
+    fs::remove_dir_all(&scratch).map_err(ImageError::io("remove", &scratch))
 }
 
 /// Mode 0755.

@@ -15,12 +15,16 @@ mod command;
 mod debian;
 mod layout;
 mod overlay;
+mod package;
 
 use std::io;
 use std::path::PathBuf;
 
 pub use apt::{AptSource, backports, sources};
+pub use busybox::program as busybox_program;
+pub use cache::publish;
 pub use overlay::Overlay;
+pub use package::unpack;
 
 /// A built image.
 #[derive(Debug, Clone)]
@@ -80,7 +84,10 @@ pub enum ImageError {
 
 impl ImageError {
     /// For `map_err` on an operation on `path`.
-    fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> ImageError {
+    pub fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> ImageError {
         let path = path.into();
         move |source| ImageError::Io {
             action,

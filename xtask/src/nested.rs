@@ -1,0 +1,65 @@
+//! `xtask nested`: runs a command in a nested machine.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use caisson_nested::Job;
+
+use crate::packages;
+
+/// Options, `--` and a command; the status is the command's.
+pub(crate) fn run(words: &[&str], interrupted: &AtomicBool) -> Result<ExitCode> {
+    let job = parse(words)?;
+    packages::install()?;
+    let status = caisson_nested::run(&job, interrupted, &mut |line| println!("{line}"))?;
+    Ok(ExitCode::from(u8::try_from(status).unwrap_or(1)))
+}
+
+fn parse(words: &[&str]) -> Result<Job> {
+    let end = words.iter().position(|word| *word == "--");
+    let (options, command) = end
+        .and_then(|end| words.split_at_checked(end))
+        .context("nested needs `--` and a command after it")?;
+    let command = &command[1..];
+    ensure!(!command.is_empty(), "nested needs a command after `--`");
+    let mut job = Job::new(command.iter().copied());
+    let (pairs, rest) = options.as_chunks::<2>();
+    if let [word] = rest {
+        bail!("nested: {word} needs a value");
+    }
+    for [name, value] in pairs {
+        let number = || {
+            value
+                .parse::<u32>()
+                .with_context(|| format!("nested: {name} {value} is not a number"))
+        };
+        job = match *name {
+            "--memory" => job.memory_mib(number()?),
+            "--limit" => job.limit(Duration::from_secs(number()?.into())),
+            "--results" => {
+                let path = PathBuf::from(value);
+                job.results(std::path::absolute(path).context("--results")?)
+            }
+            other => bail!("nested: unknown option {other}"),
+        };
+    }
+    Ok(job)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn options_come_before_the_dashes() {
+        assert!(parse(&["--limit", "5", "--", "true", "--limit"]).is_ok());
+        assert!(parse(&["--limit", "--", "true"]).is_err());
+        assert!(parse(&["--limit", "x", "--", "true"]).is_err());
+        assert!(parse(&["--what", "1", "--", "true"]).is_err());
+        assert!(parse(&["true"]).is_err());
+        assert!(parse(&["--"]).is_err());
+    }
+}

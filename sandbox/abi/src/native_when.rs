@@ -110,8 +110,14 @@ pub const PRCTL: Rule = Rule {
 
 /// `sendto(fd, buffer, length, flags, address, address_length)`.
 pub const SENDTO: Rule = Rule {
-    text: "no destination address is given",
-    alternatives: &[&[Zero { argument: 4 }]],
+    text: "no destination address is given and the length is not that of a netlink request (20)",
+    alternatives: &[&[
+        Zero { argument: 4 },
+        NoneOf {
+            argument: 2,
+            values: &[socket::NETLINK_LIST_BYTES],
+        },
+    ]],
 };
 
 /// `socketpair(domain, …)`.

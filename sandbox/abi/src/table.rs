@@ -89,13 +89,13 @@ macro_rules! for_each_syscall {
 38 setitimer native "Complete." test "time::setitimer";
 39 getpid native "Complete; pids are those of the container's pid namespace." test "process::getpid";
 40 sendfile native strict emulate(io::sendfile) "Complete." test "io::sendfile";
-41 socket emulate(socket::socket) "AF_UNIX, AF_INET and AF_INET6 sockets of the pod's network: streams (TCP), datagrams (UDP, ICMP echo), and raw ICMP with guest CAP_NET_RAW; AF_NETLINK only as NETLINK_ROUTE for dumps of links, addresses, routes, neighbours and rules, whose answers come a moment after the request (musl does not wait for them); other families fail with EAFNOSUPPORT, other protocols with EPROTONOSUPPORT." test "socket::socket";
+41 socket emulate(socket::socket) "AF_UNIX, AF_INET and AF_INET6 sockets of the pod's network: streams (TCP), datagrams (UDP, ICMP echo), and raw ICMP with guest CAP_NET_RAW; AF_NETLINK served by the app kernel: NETLINK_ROUTE (lists of links, addresses, routes, neighbours and rules, look-ups of a link, a route or a neighbour, messages about changes, and with guest CAP_NET_ADMIN changes of them), NETLINK_SOCK_DIAG (TCP, UDP, raw and AF_UNIX sockets of the pod's network), NETLINK_KOBJECT_UEVENT (silent); other families fail with EAFNOSUPPORT, other protocols with EPROTONOSUPPORT." test "socket::socket";
 42 connect emulate(socket::connect) "Complete for the families that can be created; AF_UNIX paths are resolved in the container's tree." test "socket::connect";
 43 accept native strict emulate(socket::accept) "Complete." test "socket::accept";
 44 sendto native when(SENDTO) else emulate(socket::sendto) strict emulate(socket::sendto) "Complete; with a destination address the app kernel sends, at most 1 MiB at once and without MSG_ZEROCOPY." test "socket::sendto";
 45 recvfrom native strict emulate(socket::recvfrom) "Complete." test "socket::recvfrom";
-46 sendmsg native strict emulate(socket::sendmsg) "Complete except for a destination path of an AF_UNIX socket (not found) and for credentials other than the sender's host ones (EPERM)." test "socket::sendmsg";
-47 recvmsg native strict emulate(socket::recvmsg) "Complete, except that SCM_CREDENTIALS carry the sandbox's host user and group." test "socket::recvmsg";
+46 sendmsg emulate(socket::sendmsg) "Complete: the app kernel sends what has a destination name of AF_UNIX or carries credentials, at most 1 MiB at once and without MSG_ZEROCOPY, the host kernel all else. Messages without explicit credentials carry the sandbox's host user for receivers outside the sandbox." test "socket::sendmsg";
+47 recvmsg native strict emulate(socket::recvmsg) "Complete, except that SCM_CREDENTIALS of data sent by write, send and sendto without address carry the sandbox's host user and group; the pid is right." test "socket::recvmsg";
 48 shutdown native strict emulate(socket::shutdown) "Complete." test "socket::shutdown";
 49 bind emulate(socket::bind) "Complete for the families that can be created; AF_UNIX paths are made in the container's tree." test "socket::bind";
 50 listen emulate(socket::listen) "Complete." test "socket::listen";
@@ -355,7 +355,7 @@ macro_rules! for_each_syscall {
 304 open_by_handle_at refuse(EPERM) "Not available: file handles reach outside the container's tree." test "refused::open_by_handle_at";
 305 clock_adjtime refuse(EPERM) "Not available: the clock is the host's." test "refused::clock_adjtime";
 306 syncfs native strict emulate(io::syncfs) "Complete." test "io::syncfs";
-307 sendmmsg native strict emulate(socket::sendmmsg) "As sendmsg." test "socket::sendmmsg";
+307 sendmmsg emulate(socket::sendmmsg) "As sendmsg." test "socket::sendmmsg";
 308 setns emulate(namespace::setns) "Refused with EPERM: a container's namespaces are fixed." test "namespace::setns";
 309 getcpu native "Complete." test "thread::getcpu";
 310 process_vm_readv refuse(EPERM) "Not available." test "refused::process_vm_readv";

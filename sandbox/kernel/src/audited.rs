@@ -51,3 +51,10 @@ pub fn unshare_own() -> ContinueToken {
 pub fn queued_signal() -> ContinueToken {
     token()
 }
+
+/// sendmsg(2), sendmmsg(2) and sendto(2): the host kernel may run these whatever their arguments are, on a
+/// descriptor that the guest holds. Memory is looked at only to find out whether the app kernel would do it
+/// better (a path to resolve, credentials to name); a guest that changes it meanwhile gets the host's answer.
+pub fn sending() -> ContinueToken {
+    token()
+}

@@ -33,6 +33,8 @@ pub struct Kernel {
     pub devices: Vec<DeviceRule>,
     /// A guest watches files (inotify): it would see when copies of descriptors are closed here.
     pub watched: AtomicBool,
+    /// A guest has asked to be told who sends to it (SO_PASSCRED).
+    pub credentials_wanted: AtomicBool,
     pub gate: Gate,
     pub parked: Parked,
     pub facts: SystemFacts,

@@ -1,4 +1,6 @@
 //! What guests may know of the pod's network without a native netlink socket.
 
+mod diag;
 mod message;
-pub mod route;
+mod route;
+pub mod server;

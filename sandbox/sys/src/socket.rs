@@ -179,3 +179,75 @@ fn address(ask: impl FnOnce(*mut libc::sockaddr, *mut u32) -> i32) -> Result<Vec
     bytes.truncate(length as usize);
     Ok(bytes)
 }
+
+/// What goes beside the data of [`send_message`].
+#[derive(Debug, Default)]
+pub struct Ancillary<'a> {
+    /// `SCM_RIGHTS`, one message for each list.
+    pub rights: Vec<Vec<BorrowedFd<'a>>>,
+    /// `SCM_CREDENTIALS`, with a pid of this process' namespace.
+    pub credentials: Option<libc::ucred>,
+}
+
+impl Ancillary<'_> {
+    /// The control messages, in a buffer aligned as they must be.
+    fn bytes(&self) -> Vec<u64> {
+        let mut control = Vec::new();
+        let mut put = |kind: i32, content: &[u8]| {
+            let length = size_of::<libc::cmsghdr>() + content.len();
+            let mut message = (length as u64).to_ne_bytes().to_vec();
+            message.extend_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
+            message.extend_from_slice(&kind.to_ne_bytes());
+            message.extend_from_slice(content);
+            message.resize(length.next_multiple_of(8), 0);
+            let words = message.chunks_exact(8);
+            control.extend(words.map(|word| {
+                u64::from_ne_bytes([
+                    word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7],
+                ])
+            }));
+        };
+        for list in &self.rights {
+            let numbers: Vec<u8> = list
+                .iter()
+                .flat_map(|fd| fd.as_raw_fd().to_ne_bytes())
+                .collect();
+            put(libc::SCM_RIGHTS, &numbers);
+        }
+        if let Some(credentials) = &self.credentials {
+            put(libc::SCM_CREDENTIALS, crate::layout::bytes_of(credentials));
+        }
+        control
+    }
+}
+
+/// sendmsg(2). An empty address is none. Returns the bytes sent.
+pub fn send_message(
+    socket: BorrowedFd<'_>,
+    data: &[u8],
+    flags: i32,
+    address: &[u8],
+    ancillary: &Ancillary<'_>,
+) -> Result<usize, Errno> {
+    let control = ancillary.bytes();
+    let mut part = libc::iovec {
+        iov_base: data.as_ptr() as *mut libc::c_void,
+        iov_len: data.len(),
+    };
+    // SAFETY: an all-zero msghdr is a valid one without name, data and control messages.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    if !address.is_empty() {
+        message.msg_name = address.as_ptr() as *mut libc::c_void;
+        message.msg_namelen = address.len() as u32;
+    }
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    if !control.is_empty() {
+        message.msg_control = control.as_ptr() as *mut libc::c_void;
+        message.msg_controllen = size_of_val(control.as_slice());
+    }
+    // SAFETY: all pointers of the header describe live slices with their lengths, which the call only reads.
+    let sent =
+        check(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) } as i64)?;
+    Ok(sent as usize)
+}

@@ -55,6 +55,8 @@ programs! {
     node: "node", Dev;
     java: "java", Dev;
     apt: "apt", Root;
+    network_as_root: "network", Root;
+    network_as_a_user: "network", Dev;
 }
 
 /// nginx serves a client that is outside of the pod.

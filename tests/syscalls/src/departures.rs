@@ -18,7 +18,6 @@ struct Departure {
 const HOST_USER: &str = "made natively, so the kernel names the sandbox's host user";
 const ORDINARY: &str =
     "an O_PATH descriptor cannot be put into another process: the guest gets one open for reading";
-const MESSAGE: &str = "the address in a message's header is not resolved in the container's tree";
 const OWNER: &str = "the kernel asks whether the sandbox's host user owns the file";
 const LOADER: &str =
     "the loader needs descriptors, and only CAP_SYS_RESOURCE of the host raises hard limits";
@@ -43,16 +42,6 @@ const DEPARTURES: &[Departure] = &[
     departure("signal::signalfd4.info", None, HOST_USER),
     departure("memory::fstat.memfd", None, HOST_USER),
     departure("socket::recvmsg.credentials", None, HOST_USER),
-    departure(
-        "socket::sendmsg.own_credentials",
-        Some("ret=-1 errno=EPERM"),
-        HOST_USER,
-    ),
-    departure(
-        "socket::sendmsg.forged_credentials",
-        Some("ret=-1 errno=EPERM"),
-        HOST_USER,
-    ),
     departure("open::open.o_path", None, ORDINARY),
     departure("open::fcntl.o_path", None, ORDINARY),
     departure("open::read.o_path", None, ORDINARY),
@@ -75,21 +64,6 @@ const DEPARTURES: &[Departure] = &[
     departure("stat::fstat.path#2", None, ORDINARY),
     departure("stat::newfstatat.empty_opath", None, ORDINARY),
     departure("stat::readlinkat.empty_path", None, ORDINARY),
-    departure(
-        "socket::sendmsg.dgram_path",
-        Some("ret=-1 errno=ENOENT"),
-        MESSAGE,
-    ),
-    departure(
-        "socket::sendmmsg.dgram_path",
-        Some("ret=-1 errno=ENOENT"),
-        MESSAGE,
-    ),
-    departure(
-        "socket::recvfrom.dgram",
-        Some("ret=-1 errno=EAGAIN"),
-        MESSAGE,
-    ),
     departure("hostile::execve.full_to_hard_limit", None, LOADER),
     departure("memory::cachestat.file", None, OWNER),
     departure("stat::statfs.proc#2", None, FUSE),

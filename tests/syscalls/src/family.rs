@@ -37,6 +37,8 @@ pub const PLAIN_FAMILIES: &[&str] = &[
     "terminal",
     "poll",
     "hostile",
+    "unix",
+    "netlink",
 ];
 
 /// All families that prove rows of the table.
@@ -68,6 +70,8 @@ pub const FAMILIES: &[&str] = &[
     "terminal",
     "poll",
     "hostile",
+    "unix",
+    "netlink",
     "refused",
 ];
 

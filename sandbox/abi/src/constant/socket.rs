@@ -6,12 +6,16 @@ pub const AF_INET: u32 = 2;
 pub const AF_INET6: u32 = 10;
 pub const AF_NETLINK: u32 = 16;
 
+/// The length of a request for a netlink list without attributes: `struct nlmsghdr` and `struct rtgenmsg`.
+pub const NETLINK_LIST_BYTES: u32 = 20;
+
 pub const SOL_SOCKET: u32 = 1;
 pub const IPPROTO_IP: u32 = 0;
 pub const IPPROTO_TCP: u32 = 6;
 pub const IPPROTO_UDP: u32 = 17;
 pub const IPPROTO_IPV6: u32 = 41;
 
+pub const SO_PASSCRED: u32 = 16;
 pub const SO_PEERCRED: u32 = 17;
 /// `SO_GET_FILTER` when queried.
 pub const SO_ATTACH_FILTER: u32 = 26;
@@ -25,8 +29,9 @@ pub const SO_PEERGROUPS: u32 = 59;
 pub const SO_NETNS_COOKIE: u32 = 71;
 pub const SO_PEERPIDFD: u32 = 77;
 
-/// Setting these loads programs into the host kernel.
+/// Setting these loads programs into the host kernel, or (`SO_PASSCRED`) is for the app kernel to know.
 pub const SOCKET_SET_EMULATED: &[u32] = &[
+    SO_PASSCRED,
     SO_ATTACH_FILTER,
     SO_LOCK_FILTER,
     SO_ATTACH_BPF,

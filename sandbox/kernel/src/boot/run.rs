@@ -183,6 +183,7 @@ fn make_kernel(prepared: Prepared, boot: &Boot) -> Result<Kernel, BootError> {
         secret: u64::from_ne_bytes(secret),
         devices: boot.devices.clone(),
         watched: false.into(),
+        credentials_wanted: false.into(),
         gate: Gate::default(),
         parked: Default::default(),
         facts,

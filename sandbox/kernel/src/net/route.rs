@@ -1,273 +1,312 @@
-//! NETLINK_ROUTE for guests: what C libraries ask to list interfaces, addresses and routes.
+//! NETLINK_ROUTE, rtnetlink(7): lists of links, addresses, routes, neighbours and rules, single ones of them by
+//! their key, and changes by those who have CAP_NET_ADMIN.
 //!
-//! A guest never holds a netlink socket. It gets one end of an AF_UNIX pair; a thread of the app kernel
-//! holds the other ends, takes requests for dumps, asks the host with requests of its own, and passes the
-//! answers on. Requests that would change something are refused with `EPERM`.
-//!
-//! Both ends are bound to abstract names that read as a `struct sockaddr_nl` would behind its family: the
-//! native recvmsg(2) shows port 0, the kernel, as sender. getsockname(2) corrects the family.
+//! Of a guest's request only what is known here reaches the host: fixed parts, and attributes of the lists below.
 
-use std::collections::HashMap;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use super::message::{Decision, HEADER_BYTES, Header, NLM_F_DUMP, NLM_F_REQUEST};
+use super::server::Asker;
 
-use caisson_sys::socket as host;
-use rustix::event::epoll;
-use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
-    socketpair, sockopt,
-};
+const RTM_NEWLINK: u16 = 16;
+const RTM_GETLINK: u16 = 18;
+const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
+const RTM_GETADDR: u16 = 22;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
+const RTM_GETROUTE: u16 = 26;
+const RTM_NEWNEIGH: u16 = 28;
+const RTM_DELNEIGH: u16 = 29;
+const RTM_GETNEIGH: u16 = 30;
+const RTM_GETRULE: u16 = 34;
+/// The last of Linux 6.18.
+const RTM_MAX: u16 = 123;
+/// `NLM_F_REPLACE | NLM_F_EXCL | NLM_F_CREATE | NLM_F_APPEND`.
+const HOW_TO_CHANGE: u16 = 0xf00;
+const NLM_F_ACK: u16 = 4;
+const RTA_UID: u16 = 25;
 
-use super::message::{self, Decision, Header};
-
-/// Most guest sockets at a time; beyond that `ENFILE`.
-const ENDS: usize = 1024;
-/// The largest request that is looked at.
-const REQUEST_BYTES: usize = 4096;
-/// The buffer that C libraries receive with is no smaller, and the host never answers with more at once
-/// than the asking socket's buffer holds.
-const ANSWER_BYTES: usize = 4096;
-/// Room for the answers to a guest that reads late.
-const QUEUE_BYTES: usize = 4 << 20;
-const STACK_BYTES: usize = 128 << 10;
-/// `sizeof(struct sockaddr_nl)`.
-pub const ADDRESS_BYTES: usize = 12;
-
-static SERVER: Mutex<Option<&'static Server>> = Mutex::new(None);
-
-struct Server {
-    ready: OwnedFd,
-    ends: Mutex<HashMap<i32, End>>,
+/// What may be in a request for one object or for a change of one.
+struct Form {
+    kind: u16,
+    /// The struct behind the header.
+    fixed_bytes: usize,
+    /// Attributes with their largest length.
+    attributes: &'static [(u16, usize)],
 }
 
-struct End {
-    fd: OwnedFd,
-    /// The guest's port, as getsockname(2) tells it.
-    port: u32,
-}
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+/// linux/rtnetlink.h, struct ifinfomsg.
+const LINK: (usize, usize) = (16, libc::IFNAMSIZ);
 
-/// A socket for a guest, whose port is to be `port`.
-pub fn socket(port: u32, flags: SocketFlags) -> Result<OwnedFd, Errno> {
-    let server = server()?;
-    let (ours, guests) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        flags | SocketFlags::CLOEXEC,
-        None,
-    )?;
-    name(ours.as_fd(), 0)?;
-    name(guests.as_fd(), port)?;
-    sockopt::set_socket_send_buffer_size_force(&ours, QUEUE_BYTES).ok();
-    let mut ends = server.ends.lock().unwrap_or_else(PoisonError::into_inner);
-    if ends.len() >= ENDS {
-        return Err(Errno::NFILE);
+/// Destination, source, interfaces, priority, table, mark and user of a route; flags beyond these would change
+/// what the answer is.
+const ONE_ROUTE: &[(u16, usize)] = &[(1, 16), (2, 16), (3, 4), (4, 4), (15, 4), (16, 4)];
+const CHANGED_ROUTE: &[(u16, usize)] =
+    &[(1, 16), (2, 16), (4, 4), (5, 16), (6, 4), (7, 16), (15, 4)];
+/// IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_BROADCAST, IFA_FLAGS.
+const ADDRESS: &[(u16, usize)] = &[(1, 16), (2, 16), (3, libc::IFNAMSIZ), (4, 16), (8, 4)];
+/// NDA_DST, NDA_LLADDR.
+const NEIGHBOUR: &[(u16, usize)] = &[(1, 16), (2, 32)];
+
+const fn form(kind: u16, fixed_bytes: usize, attributes: &'static [(u16, usize)]) -> Form {
+    Form {
+        kind,
+        fixed_bytes,
+        attributes,
     }
-    let number = ours.as_raw_fd();
-    epoll::add(
-        &server.ready,
-        &ours,
-        epoll::EventData::new_u64(number as u64),
-        epoll::EventFlags::IN,
-    )?;
-    ends.insert(number, End { fd: ours, port });
-    Ok(guests)
 }
 
-/// Bind to an abstract name that nobody has: family, a zero byte and a random one where `sockaddr_nl` has
-/// padding, the port, and random bytes where it has multicast groups.
-fn name(end: BorrowedFd<'_>, port: u32) -> Result<(), Errno> {
-    const TRIES: usize = 16;
-    for _ in 0..TRIES {
-        let mut address = [0u8; ADDRESS_BYTES];
-        rustix::rand::getrandom(&mut address[3..], rustix::rand::GetRandomFlags::empty())?;
-        address[..2].copy_from_slice(&(libc::AF_UNIX as u16).to_ne_bytes());
-        address[4..8].copy_from_slice(&port.to_ne_bytes());
-        match host::bind(end, &address) {
-            Err(Errno::ADDRINUSE) => {}
-            result => return result,
+const QUESTIONS: &[Form] = &[
+    form(RTM_GETLINK, LINK.0, &[(IFLA_IFNAME, LINK.1)]),
+    form(RTM_GETROUTE, 12, ONE_ROUTE),
+    form(RTM_GETNEIGH, 12, NEIGHBOUR),
+];
+
+const CHANGES: &[Form] = &[
+    form(RTM_NEWLINK, LINK.0, &[(IFLA_IFNAME, LINK.1), (IFLA_MTU, 4)]),
+    form(RTM_NEWADDR, 8, ADDRESS),
+    form(RTM_DELADDR, 8, ADDRESS),
+    form(RTM_NEWROUTE, 12, CHANGED_ROUTE),
+    form(RTM_DELROUTE, 12, CHANGED_ROUTE),
+    form(RTM_NEWNEIGH, 12, NEIGHBOUR),
+    form(RTM_DELNEIGH, 12, NEIGHBOUR),
+];
+
+pub(super) fn decide(request: &[u8], header: &Header, asker: Asker) -> Decision {
+    if !header.is_request() {
+        return Decision::Ignore;
+    }
+    if header.kind > RTM_MAX {
+        return Decision::Refuse(libc::EOPNOTSUPP);
+    }
+    // Numbers come in fours: NEW, DEL, GET, SET.
+    if header.kind & 3 != 2 {
+        if !asker.net_admin {
+            return Decision::Refuse(libc::EPERM);
         }
+        return match CHANGES.iter().find(|form| form.kind == header.kind) {
+            Some(form) if !makes_link(request, header) => {
+                let flags = NLM_F_REQUEST | NLM_F_ACK | header.flags & HOW_TO_CHANGE;
+                written(form, request, header, flags, Unknown::Refused)
+                    .map_or(Decision::Refuse(libc::EOPNOTSUPP), Decision::Ask)
+            }
+            _ => Decision::Refuse(libc::EOPNOTSUPP),
+        };
     }
-    Err(Errno::ADDRINUSE)
-}
-
-/// The port of a guest's socket that was made here; `None` for every other socket.
-pub fn port_of(socket: BorrowedFd<'_>) -> Option<u32> {
-    let port_in = |address: &[u8]| {
-        let unix = address.len() == ADDRESS_BYTES && address[..3] == [libc::AF_UNIX as u8, 0, 0];
-        unix.then(|| u32::from_ne_bytes([address[4], address[5], address[6], address[7]]))
+    let listed = matches!(
+        header.kind,
+        RTM_GETLINK | RTM_GETADDR | RTM_GETROUTE | RTM_GETNEIGH | RTM_GETRULE
+    );
+    if header.is_dump() {
+        return if listed {
+            Decision::Ask(list(request, header))
+        } else {
+            Decision::Refuse(libc::EOPNOTSUPP)
+        };
+    }
+    let Some(form) = QUESTIONS.iter().find(|form| form.kind == header.kind) else {
+        return Decision::Refuse(libc::EOPNOTSUPP);
     };
-    if sockopt::socket_type(socket).ok()? != SocketType::SEQPACKET {
-        return None;
+    let Some(mut question) = written(form, request, header, NLM_F_REQUEST, Unknown::Dropped) else {
+        return Decision::Refuse(libc::EINVAL);
+    };
+    if header.kind == RTM_GETROUTE {
+        // Rules may decide by the user, who is not us.
+        attach(&mut question, RTA_UID, &asker.uid.to_ne_bytes());
     }
-    let peer = host::peer_name(socket).ok()?;
-    if port_in(&peer)? != 0 {
-        return None;
-    }
-    port_in(&host::name(socket).ok()?)
+    Decision::Ask(question)
 }
 
-fn server() -> Result<&'static Server, Errno> {
-    let mut slot = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(server) = *slot {
-        return Ok(server);
-    }
-    let ready = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    // One for the life of the process, which serves one sandbox.
-    let server: &'static Server = Box::leak(Box::new(Server {
-        ready,
-        ends: Mutex::default(),
-    }));
-    std::thread::Builder::new()
-        .name("caisson-route".into())
-        .stack_size(STACK_BYTES)
-        .spawn(move || server.run())
-        .map_err(|_| Errno::AGAIN)?;
-    *slot = Some(server);
-    Ok(server)
+/// A new interface is described by what it is made of, which no form has; without that Linux takes a request with
+/// `NLM_F_CREATE` as well, and fails differently.
+fn makes_link(request: &[u8], header: &Header) -> bool {
+    const IFLA_LINKINFO: u16 = 18;
+    header.kind == RTM_NEWLINK
+        && request
+            .get(HEADER_BYTES + LINK.0..)
+            .is_some_and(|list| super::message::attribute(list, IFLA_LINKINFO).is_some())
 }
 
-impl Server {
-    fn run(&self) {
-        let mut events: Vec<epoll::Event> = Vec::with_capacity(16);
-        loop {
-            events.clear();
-            match epoll::wait(
-                &self.ready,
-                rustix::buffer::spare_capacity(&mut events),
-                None,
-            ) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => {
-                    tracing::error!(%error, "waiting for netlink requests of guests failed");
-                    return;
-                }
-            }
-            for event in &events {
-                self.serve(event.data.u64() as i32);
-            }
+/// A dump, with `struct rtgenmsg` and its padding: nothing of it but family and sequence number is the guest's.
+fn list(request: &[u8], header: &Header) -> Vec<u8> {
+    let family = request.get(HEADER_BYTES).copied().unwrap_or(0);
+    let question = Header {
+        length: HEADER_BYTES as u32 + 4,
+        flags: NLM_F_REQUEST | NLM_F_DUMP,
+        port: 0,
+        ..*header
+    };
+    let mut bytes = question.bytes().to_vec();
+    bytes.extend_from_slice(&[family, 0, 0, 0]);
+    bytes
+}
+
+/// What becomes of attributes that a form does not have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    Dropped,
+    Refused,
+}
+
+/// The request, written anew by its form. `None` for one that is too short or has what the form does not allow.
+fn written(
+    form: &Form,
+    request: &[u8],
+    header: &Header,
+    flags: u16,
+    unknown: Unknown,
+) -> Option<Vec<u8>> {
+    let question = Header {
+        length: 0,
+        flags,
+        port: 0,
+        ..*header
+    };
+    let mut bytes = question.bytes().to_vec();
+    let behind = HEADER_BYTES + form.fixed_bytes;
+    bytes.extend_from_slice(request.get(HEADER_BYTES..behind)?);
+    let mut rest = &request[behind..];
+    while let [l0, l1, k0, k1, ..] = *rest {
+        let length = u16::from_ne_bytes([l0, l1]) as usize;
+        let kind = u16::from_ne_bytes([k0, k1]);
+        let content = rest.get(4..length)?;
+        match form.attributes.iter().find(|(known, _)| *known == kind) {
+            Some((_, most)) if content.len() <= *most => attach(&mut bytes, kind, content),
+            None if unknown == Unknown::Dropped => {}
+            _ => return None,
         }
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
-
-    /// One request of one guest; its end is given up when it is closed or does not take its answers.
-    fn serve(&self, number: i32) {
-        let Some((fd, port)) = self.end(number) else {
-            return;
-        };
-        let mut request = vec![0u8; REQUEST_BYTES];
-        let keep = match recv(&fd, &mut request, RecvFlags::DONTWAIT) {
-            Ok((0, _)) => false,
-            Ok((length, _)) => answer(&fd, &request[..length], port).is_ok(),
-            Err(Errno::AGAIN | Errno::INTR) => true,
-            Err(_) => false,
-        };
-        if !keep {
-            epoll::delete(&self.ready, &fd).ok();
-            self.ends
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&number);
-        }
-    }
-
-    fn end(&self, number: i32) -> Option<(OwnedFd, u32)> {
-        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = ends.get(&number)?;
-        Some((end.fd.try_clone().ok()?, end.port))
-    }
+    set_length(&mut bytes);
+    Some(bytes)
 }
 
-/// Answer all requests of one packet.
-fn answer(end: &OwnedFd, packet: &[u8], port: u32) -> Result<(), Errno> {
-    let mut rest = packet;
-    while let Some(header) = Header::parse(rest) {
-        let (request, after) = rest.split_at(header.length as usize);
-        match message::decide(request, &header) {
-            Decision::Refuse(errno) => tell(end, &message::error(&header, errno, port))?,
-            Decision::Ask(question) => {
-                if let Err(error) = pass_answers(end, &question, port) {
-                    tell(end, &message::error(&header, error.raw_os_error(), port))?;
-                }
-            }
-        }
-        let padding = (header.length as usize).next_multiple_of(4) - header.length as usize;
-        rest = after.get(padding..).unwrap_or_default();
-    }
-    Ok(())
+fn attach(bytes: &mut Vec<u8>, kind: u16, content: &[u8]) {
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes.extend_from_slice(&(4 + content.len() as u16).to_ne_bytes());
+    bytes.extend_from_slice(&kind.to_ne_bytes());
+    bytes.extend_from_slice(content);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    set_length(bytes);
 }
 
-fn pass_answers(end: &OwnedFd, question: &[u8], port: u32) -> Result<(), Errno> {
-    // Without a protocol it is NETLINK_ROUTE, which is 0.
-    let socket = socket_with(
-        AddressFamily::NETLINK,
-        SocketType::RAW,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
-    send(&socket, question, SendFlags::empty())?;
-    let mut buffer = vec![0u8; ANSWER_BYTES];
-    loop {
-        let (length, _) = recv(&socket, &mut buffer, RecvFlags::empty())?;
-        let last = message::redirect(&mut buffer[..length], port);
-        tell(end, &buffer[..length])?;
-        if last || length == 0 {
-            return Ok(());
-        }
-    }
-}
-
-/// Never waits for a guest.
-fn tell(end: &OwnedFd, message: &[u8]) -> Result<(), Errno> {
-    send(end, message, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).map(drop)
+fn set_length(bytes: &mut [u8]) {
+    let length = bytes.len() as u32;
+    bytes[..4].copy_from_slice(&length.to_ne_bytes());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GETLINK: [u8; 20] = [20, 0, 0, 0, 18, 0, 1, 3, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const NOBODY: Asker = Asker {
+        uid: 7,
+        net_admin: false,
+    };
+    const ADMIN: Asker = Asker {
+        uid: 0,
+        net_admin: true,
+    };
 
-    #[test]
-    fn a_guest_lists_the_interfaces() {
-        let guest = socket(77, SocketFlags::empty()).expect("socket");
-        assert_eq!(port_of(guest.as_fd()), Some(77));
-        send(&guest, &GETLINK, SendFlags::empty()).expect("send");
-        let mut links = 0;
-        loop {
-            let mut buffer = [0u8; ANSWER_BYTES];
-            let (length, _) = recv(&guest, &mut buffer, RecvFlags::empty()).expect("recv");
-            let header = Header::parse(&buffer[..length]).expect("a message");
-            assert_eq!((header.sequence, header.port), (5, 77));
-            if header.kind == message::NLMSG_DONE {
-                break;
-            }
-            assert_eq!(header.kind, 16, "RTM_NEWLINK");
-            links += 1;
-        }
-        assert!(links > 0, "there is always lo");
+    fn request(kind: u16, flags: u16, rest: &[u8]) -> Vec<u8> {
+        let header = Header {
+            length: (HEADER_BYTES + rest.len()) as u32,
+            kind,
+            flags,
+            sequence: 7,
+            port: 9,
+        };
+        let mut bytes = header.bytes().to_vec();
+        bytes.extend_from_slice(rest);
+        bytes
+    }
+
+    fn decided(bytes: &[u8], asker: Asker) -> Decision {
+        decide(bytes, &Header::parse(bytes).expect("whole"), asker)
+    }
+
+    fn with_attribute(fixed: usize, kind: u16, content: &[u8]) -> Vec<u8> {
+        let mut rest = vec![0; fixed];
+        rest.extend_from_slice(&(4 + content.len() as u16).to_ne_bytes());
+        rest.extend_from_slice(&kind.to_ne_bytes());
+        rest.extend_from_slice(content);
+        rest
     }
 
     #[test]
-    fn a_guest_changes_nothing() {
-        let guest = socket(1, SocketFlags::empty()).expect("socket");
-        let mut dellink = GETLINK;
-        dellink[4] = 17;
-        send(&guest, &dellink, SendFlags::empty()).expect("send");
-        let mut buffer = [0u8; 64];
-        let (length, _) = recv(&guest, &mut buffer, RecvFlags::empty()).expect("recv");
-        assert_eq!(length, 36);
-        assert_eq!(buffer[16..20], (-libc::EPERM).to_ne_bytes());
+    fn only_family_and_sequence_of_a_dump_reach_the_host() {
+        let hostile = request(
+            RTM_GETLINK,
+            0x301 | 0x4000,
+            &[10, 1, 2, 3, 0xff, 0xff, 0xff, 0xff],
+        );
+        let Decision::Ask(question) = decided(&hostile, NOBODY) else {
+            panic!("a dump is asked for")
+        };
+        assert_eq!(question.len(), 20);
+        assert_eq!(
+            Header::parse(&question).map(|h| (h.kind, h.flags, h.sequence, h.port)),
+            Some((18, 0x301, 7, 0))
+        );
+        assert_eq!(question[16..], [10, 0, 0, 0]);
     }
 
     #[test]
-    fn other_sockets_have_no_port() {
-        let (one, _two) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .expect("socketpair");
-        assert_eq!(port_of(one.as_fd()), None);
+    fn one_object_is_asked_for_with_known_attributes_only() {
+        let by_name = |name: &[u8]| request(RTM_GETLINK, 1, &with_attribute(16, 3, name));
+        let Decision::Ask(question) = decided(&by_name(b"eth0\0"), NOBODY) else {
+            panic!("a name is enough")
+        };
+        assert_eq!(&question[32..41], b"\x09\0\x03\0eth0\0");
+        assert_eq!(
+            decided(&by_name(b"much-too-long-for-one\0"), NOBODY),
+            Decision::Refuse(libc::EINVAL)
+        );
+        let other = request(RTM_GETLINK, 1, &with_attribute(16, 99, b"eth0"));
+        assert_eq!(decided(&other, NOBODY), Decision::Ask(request_of_16()));
+        let mut lying = by_name(b"eth0\0");
+        lying[32] = 0xff;
+        assert_eq!(decided(&lying, NOBODY), Decision::Refuse(libc::EINVAL));
+    }
+
+    fn request_of_16() -> Vec<u8> {
+        let mut bytes = request(RTM_GETLINK, 1, &[0; 16]);
+        bytes[12..16].fill(0);
+        bytes
+    }
+
+    #[test]
+    fn a_route_is_looked_up_for_the_guests_user() {
+        let lookup = request(RTM_GETROUTE, 1, &with_attribute(12, 1, &[127, 0, 0, 1]));
+        let Decision::Ask(question) = decided(&lookup, NOBODY) else {
+            panic!("a route is asked for")
+        };
+        assert_eq!(question[36..], [8, 0, 25, 0, 7, 0, 0, 0]);
+        assert_eq!(question.len(), question[0] as usize);
+    }
+
+    #[test]
+    fn changes_are_for_administrators_and_of_known_kinds() {
+        let up = request(RTM_NEWLINK, 0x5, &[0; 16]);
+        assert_eq!(decided(&up, NOBODY), Decision::Refuse(libc::EPERM));
+        assert!(matches!(decided(&up, ADMIN), Decision::Ask(_)));
+        let veth = request(RTM_NEWLINK, 0x605, &with_attribute(16, 18, b"veth"));
+        assert_eq!(decided(&veth, ADMIN), Decision::Refuse(libc::EOPNOTSUPP));
+        let unknown = request(RTM_NEWADDR, 0x605, &with_attribute(8, 99, b"xxxx"));
+        assert_eq!(decided(&unknown, ADMIN), Decision::Refuse(libc::EOPNOTSUPP));
+        assert_eq!(
+            decided(&request(66, 0x301, &[]), NOBODY),
+            Decision::Refuse(libc::EOPNOTSUPP)
+        );
+        assert_eq!(
+            decided(&request(36, 0x5, &[0; 20]), ADMIN),
+            Decision::Refuse(libc::EOPNOTSUPP)
+        );
+        assert_eq!(
+            decided(&request(RTM_GETLINK, 0, &[0; 16]), ADMIN),
+            Decision::Ignore
+        );
+        assert_eq!(decided(&request(3, 1, &[]), ADMIN), Decision::Ignore);
     }
 }

@@ -1,5 +1,5 @@
-//! Sockets: socket(2), socketpair(2), bind(2), listen(2), connect(2), sendto(2), setsockopt(2),
-//! getsockopt(2), getsockname(2).
+//! Sockets: socket(2), socketpair(2), bind(2), listen(2), connect(2), sendto(2), sendmsg(2), sendmmsg(2),
+//! setsockopt(2), getsockopt(2), getsockname(2).
 //!
 //! Sockets are made by this process, which stands in the pod's network namespace, and given to the guest;
 //! data then flows without the app kernel. What stays here is everything with a name in it: addresses,
@@ -9,8 +9,10 @@
 
 mod address;
 mod connect;
+mod control;
 mod create;
 mod identity;
+mod message;
 mod netlink;
 mod options;
 mod peer;
@@ -18,5 +20,6 @@ mod send;
 
 pub use connect::{bind, connect, getsockname, listen};
 pub use create::{socket, socketpair};
+pub use message::{sendmmsg, sendmsg};
 pub use options::{getsockopt, setsockopt};
 pub use send::sendto;

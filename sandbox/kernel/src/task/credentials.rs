@@ -20,6 +20,7 @@ pub enum Capability {
     Setpcap = 8,
     LinuxImmutable = 9,
     NetBindService = 10,
+    NetAdmin = 12,
     NetRaw = 13,
     SysChroot = 18,
     SysPtrace = 19,

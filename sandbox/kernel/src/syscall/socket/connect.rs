@@ -20,7 +20,7 @@ pub fn bind(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let socket = socket_of(call)?;
     let address = Address::read(call, call.arg(1), call.int(2))?;
     if netlink::is_one(socket.as_fd(), &address) {
-        return netlink::bind(&address).map(|()| Reply::ZERO);
+        return netlink::bind(socket.as_fd(), &address).map(|()| Reply::ZERO);
     }
     let umask = Mode::from_raw_mode(lock(&call.process().fs()).umask);
     on_address(call, &address, |address| {
@@ -37,6 +37,9 @@ pub fn bind(call: &mut Call<'_>) -> Result<Reply, Errno> {
 pub fn listen(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let socket = call.fd(call.int(0))?;
     let backlog = call.int(1);
+    if netlink::is_guests(socket.as_fd()) {
+        return Err(Errno::OPNOTSUPP);
+    }
     call.assume()?;
     identity::with(&call.credentials(), call.process().guest_pid, || {
         rustix::net::listen(&socket, backlog)

@@ -1,4 +1,4 @@
-//! AF_NETLINK sockets as guests see them: NETLINK_ROUTE for lists, see [`crate::net::route`].
+//! AF_NETLINK sockets as guests see them, see [`crate::net::server`].
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -8,7 +8,15 @@ use rustix::net::SocketFlags;
 
 use super::address::Address;
 use crate::call::Call;
-use crate::net::route;
+use crate::net::server::{self, Asker, Family};
+use crate::task::Capability;
+
+/// Options of SOL_NETLINK, linux/netlink.h.
+const ADD_MEMBERSHIP: i32 = 1;
+const DROP_MEMBERSHIP: i32 = 2;
+/// PKTINFO, BROADCAST_ERROR, NO_ENOBUFS, CAP_ACK, EXT_ACK: what they ask for is optional.
+const HINTS: &[i32] = &[3, 4, 5, 10, 11];
+const LISTEN_ALL_NSID: i32 = 8;
 
 pub(super) fn make(
     call: &Call<'_>,
@@ -19,35 +27,76 @@ pub(super) fn make(
     if kind != libc::SOCK_RAW && kind != libc::SOCK_DGRAM {
         return Err(Errno::SOCKTNOSUPPORT);
     }
-    if protocol != libc::NETLINK_ROUTE {
-        return Err(Errno::PROTONOSUPPORT);
-    }
+    let family = Family::of(protocol)?;
     let mut flags = SocketFlags::empty();
     flags.set(SocketFlags::NONBLOCK, nonblocking);
-    route::socket(call.process().guest_pid as u32, flags)
+    let credentials = call.credentials();
+    let asker = Asker {
+        uid: credentials.ruid,
+        net_admin: credentials.can(Capability::NetAdmin),
+    };
+    server::socket(family, call.process().guest_pid as u32, asker, flags)
 }
 
-/// Whether this is one of the guests' netlink sockets, addressed as such.
+/// Whether this is one of the guests' netlink sockets.
+pub(super) fn is_guests(socket: BorrowedFd<'_>) -> bool {
+    server::is_guests(socket)
+}
+
+/// The same, addressed as such.
 pub(super) fn is_one(socket: BorrowedFd<'_>, address: &Address) -> bool {
-    address.is_netlink() && route::port_of(socket).is_some()
+    address.is_netlink() && is_guests(socket)
 }
 
-/// bind(2): the port is given already. Nobody tells guests of changes: multicast groups are refused.
-pub(super) fn bind(address: &Address) -> Result<(), Errno> {
-    match address.bytes().get(8..route::ADDRESS_BYTES) {
-        Some([0, 0, 0, 0]) => Ok(()),
-        Some(_) => Err(Errno::PERM),
-        None => Err(Errno::INVAL),
+/// Answer a request. A change of the network is made with the rights that the guest had when it made the socket,
+/// if it still has them.
+pub(super) fn request(
+    call: &mut Call<'_>,
+    socket: BorrowedFd<'_>,
+    data: &[u8],
+) -> Result<usize, Errno> {
+    call.servant.assume_self()?;
+    let net_admin = call.credentials().can(Capability::NetAdmin);
+    server::request(socket, data, net_admin)?;
+    Ok(data.len())
+}
+
+pub(super) fn bind(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Errno> {
+    let word = |at: usize| {
+        let bytes = address.bytes().get(at..at + 4)?;
+        Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+    };
+    match (word(4), word(8)) {
+        (Some(port), Some(groups)) => server::bind(socket, port, groups),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+/// setsockopt(2) at the level SOL_NETLINK.
+pub(super) fn set_option(
+    call: &Call<'_>,
+    socket: BorrowedFd<'_>,
+    option: i32,
+) -> Result<(), Errno> {
+    match option {
+        ADD_MEMBERSHIP | DROP_MEMBERSHIP => {
+            server::change_membership(socket, option, call.read(call.arg(3))?)
+        }
+        LISTEN_ALL_NSID => Err(Errno::PERM),
+        option if HINTS.contains(&option) => Ok(()),
+        _ => Err(Errno::NOPROTOOPT),
     }
 }
 
 /// The name of a guest's netlink socket, and of every other as the host has it.
 pub(super) fn name(socket: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
-    let Some(port) = route::port_of(socket) else {
+    if !is_guests(socket) {
         return host::name(socket);
-    };
-    let mut name = vec![0; route::ADDRESS_BYTES];
+    }
+    let (port, groups) = server::address(socket)?;
+    let mut name = vec![0; server::ADDRESS_BYTES];
     name[..2].copy_from_slice(&(libc::AF_NETLINK as u16).to_ne_bytes());
     name[4..8].copy_from_slice(&port.to_ne_bytes());
+    name[8..].copy_from_slice(&groups.to_ne_bytes());
     Ok(name)
 }

@@ -4,6 +4,7 @@
 //! guest. Queries about peers are answered in guest terms.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering;
 
 use caisson_abi::constant::socket as option;
 use caisson_sys::layout::bytes_of;
@@ -11,6 +12,7 @@ use caisson_sys::socket as host;
 use rustix::io::Errno;
 
 use super::connect::socket_of;
+use super::netlink;
 use super::peer::{self, Peer};
 use crate::call::Call;
 use crate::reply::Reply;
@@ -20,6 +22,7 @@ const SOL_RAW: u32 = 255;
 const ICMP_FILTER: u32 = 1;
 const IPV6_CHECKSUM: u32 = 7;
 const SOL_ICMPV6: u32 = 58;
+const SOL_NETLINK: u32 = 270;
 const ICMPV6_FILTER: u32 = 1;
 /// linux/netfilter_ipv4.h and linux/netfilter_ipv6/ip6_tables.h: where a redirected connection was going.
 const SO_ORIGINAL_DST: u32 = 80;
@@ -36,8 +39,34 @@ pub fn setsockopt(call: &mut Call<'_>) -> Result<Reply, Errno> {
             host::set_option(socket.as_fd(), call.int(1), call.int(2), &value)?;
             Ok(Reply::ZERO)
         }
+        (SOL_NETLINK, _) if netlink::is_guests(socket.as_fd()) => {
+            netlink::set_option(call, socket.as_fd(), call.int(2)).map(|()| Reply::ZERO)
+        }
+        (option::SOL_SOCKET, option::SO_PASSCRED) => {
+            let value: i32 = read_int(call, length)?;
+            host::set_option(
+                socket.as_fd(),
+                call.int(1),
+                call.int(2),
+                &value.to_ne_bytes(),
+            )?;
+            if value != 0 {
+                call.kernel
+                    .credentials_wanted
+                    .store(true, Ordering::Release);
+            }
+            Ok(Reply::ZERO)
+        }
         (level, name) => Err(refusal(level, name)),
     }
+}
+
+/// `EINVAL` for a value that is too short, `EFAULT`.
+fn read_int(call: &Call<'_>, length: usize) -> Result<i32, Errno> {
+    if length < size_of::<i32>() {
+        return Err(Errno::INVAL);
+    }
+    call.read(call.arg(3))
 }
 
 /// What setting an option that is not for guests fails with.

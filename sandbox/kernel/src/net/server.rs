@@ -1,0 +1,507 @@
+//! AF_NETLINK for guests: what C libraries and ip(8) ask to list interfaces, addresses and routes, and ss(8) to
+//! list sockets.
+//!
+//! A guest never holds a netlink socket. It gets one end of an AF_UNIX pair; the app kernel holds the other ends,
+//! takes requests, asks the host with requests of its own ([`super::route`], [`super::diag`]), and passes the
+//! answers on. Requests that come with an address are answered before the call returns, those of a plain send(2)
+//! by a thread. That thread also passes on what the host tells of changes, to those who have asked for it.
+//!
+//! Both ends are bound to abstract names that read as a `struct sockaddr_nl` would behind its family: the
+//! native recvmsg(2) shows port 0, the kernel, as sender. getsockname(2) corrects the family.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use caisson_sys::socket as host;
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send,
+    socket_with, socketpair, sockopt,
+};
+
+use super::message::{self, Decision, Header};
+use super::{diag, route};
+
+/// Most guest sockets at a time; beyond that `ENFILE`.
+const ENDS: usize = 1024;
+/// The largest request that is looked at.
+const REQUEST_BYTES: usize = 4096;
+/// The buffer that C libraries receive with is no smaller, and the host never answers with more at once
+/// than the asking socket's buffer holds.
+const ANSWER_BYTES: usize = 4096;
+/// What the host tells of changes comes in messages of this size at most.
+const EVENT_BYTES: usize = 16 << 10;
+/// Room for the answers to a guest that reads late.
+const QUEUE_BYTES: usize = 4 << 20;
+const STACK_BYTES: usize = 128 << 10;
+/// `sizeof(struct sockaddr_nl)`.
+pub const ADDRESS_BYTES: usize = 12;
+/// Marks the host's side of an end among the events.
+const OF_HOST: u64 = 1 << 32;
+
+static SERVER: Mutex<Option<&'static Server>> = Mutex::new(None);
+
+/// What a socket speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    Route,
+    SockDiag,
+    /// Nothing happens to devices of a container: it never says anything.
+    KobjectUevent,
+}
+
+impl Family {
+    /// `NETLINK_*` of linux/netlink.h. `EPROTONOSUPPORT`, as on a kernel without the others.
+    pub fn of(protocol: i32) -> Result<Family, Errno> {
+        match protocol {
+            libc::NETLINK_ROUTE => Ok(Family::Route),
+            libc::NETLINK_SOCK_DIAG => Ok(Family::SockDiag),
+            libc::NETLINK_KOBJECT_UEVENT => Ok(Family::KobjectUevent),
+            _ => Err(Errno::PROTONOSUPPORT),
+        }
+    }
+
+    fn decide(self, request: &[u8], header: &Header, asker: Asker) -> Decision {
+        match self {
+            Family::Route => route::decide(request, header, asker),
+            Family::SockDiag => diag::decide(request, header),
+            Family::KobjectUevent => Decision::Ignore,
+        }
+    }
+
+    fn host_socket(self) -> Result<OwnedFd, Errno> {
+        let protocol = match self {
+            // Without a protocol it is NETLINK_ROUTE, which is 0.
+            Family::Route => None,
+            Family::SockDiag => Some(libc::NETLINK_SOCK_DIAG),
+            Family::KobjectUevent => return Err(Errno::OPNOTSUPP),
+        };
+        let protocol = protocol.and_then(|number| std::num::NonZeroU32::new(number as u32));
+        socket_with(
+            AddressFamily::NETLINK,
+            SocketType::RAW,
+            SocketFlags::CLOEXEC,
+            protocol.map(Protocol::from_raw),
+        )
+    }
+}
+
+/// Who made a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    pub uid: u32,
+    pub net_admin: bool,
+}
+
+struct Server {
+    ready: OwnedFd,
+    ends: Mutex<HashMap<i32, End>>,
+}
+
+struct End {
+    fd: OwnedFd,
+    /// What the guest's end has as its peer's name.
+    name: [u8; ADDRESS_BYTES],
+    family: Family,
+    /// The guest's port and groups, as getsockname(2) tells them.
+    port: u32,
+    groups: u32,
+    asker: Asker,
+    /// Where the host tells of changes.
+    events: Option<OwnedFd>,
+}
+
+/// What is needed of an end to answer.
+struct Answerer {
+    fd: OwnedFd,
+    family: Family,
+    port: u32,
+    asker: Asker,
+}
+
+/// A socket for a guest, whose port is to be `port` if nobody has that.
+pub fn socket(
+    family: Family,
+    port: u32,
+    asker: Asker,
+    flags: SocketFlags,
+) -> Result<OwnedFd, Errno> {
+    let server = server()?;
+    let (ours, guests) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        flags | SocketFlags::CLOEXEC,
+        None,
+    )?;
+    let name = name(ours.as_fd(), 0)?;
+    self::name(guests.as_fd(), port)?;
+    sockopt::set_socket_send_buffer_size_force(&ours, QUEUE_BYTES).ok();
+    let mut ends = server.ends();
+    if ends.len() >= ENDS {
+        return Err(Errno::NFILE);
+    }
+    let number = ours.as_raw_fd();
+    epoll::add(
+        &server.ready,
+        &ours,
+        epoll::EventData::new_u64(number as u64),
+        epoll::EventFlags::IN,
+    )?;
+    // As Linux chooses for the second socket of a process: numbers that no process has.
+    let taken = |port: u32| {
+        ends.values()
+            .any(|end| end.family == family && end.port == port)
+    };
+    let mut own = port;
+    let mut next = u32::MAX - 4096;
+    while taken(own) {
+        own = next;
+        next -= 1;
+    }
+    let end = End {
+        fd: ours,
+        name,
+        family,
+        port: own,
+        groups: 0,
+        asker,
+        events: None,
+    };
+    ends.insert(number, end);
+    Ok(guests)
+}
+
+/// Bind to an abstract name that nobody has: family, a zero byte and a random one where `sockaddr_nl` has
+/// padding, the port, and random bytes where it has multicast groups.
+fn name(end: BorrowedFd<'_>, port: u32) -> Result<[u8; ADDRESS_BYTES], Errno> {
+    const TRIES: usize = 16;
+    for _ in 0..TRIES {
+        let mut address = [0u8; ADDRESS_BYTES];
+        rustix::rand::getrandom(&mut address[3..], rustix::rand::GetRandomFlags::empty())?;
+        address[..2].copy_from_slice(&(libc::AF_UNIX as u16).to_ne_bytes());
+        address[4..8].copy_from_slice(&port.to_ne_bytes());
+        match host::bind(end, &address) {
+            Err(Errno::ADDRINUSE) => {}
+            result => return result.map(|()| address),
+        }
+    }
+    Err(Errno::ADDRINUSE)
+}
+
+/// Whether this is a guest's socket that was made here.
+pub fn is_guests(socket: BorrowedFd<'_>) -> bool {
+    let is_ours = |address: &[u8]| {
+        address.len() == ADDRESS_BYTES && address[..3] == [libc::AF_UNIX as u8, 0, 0]
+    };
+    sockopt::socket_type(socket) == Ok(SocketType::SEQPACKET)
+        && host::peer_name(socket).is_ok_and(|name| {
+            is_ours(&name) && name[4..8] == [0; 4] && with_end(&name, |_| ()).is_ok()
+        })
+}
+
+/// Look at the end whose guest's side has this peer name. `ENOTCONN` when it was given up.
+fn with_end<R>(peer: &[u8], look: impl FnOnce(&mut End) -> R) -> Result<R, Errno> {
+    let server = (*SERVER.lock().unwrap_or_else(PoisonError::into_inner)).ok_or(Errno::NOTCONN)?;
+    let mut ends = server.ends();
+    let end = ends.values_mut().find(|end| end.name == peer);
+    end.map(look).ok_or(Errno::NOTCONN)
+}
+
+fn of_guest<R>(socket: BorrowedFd<'_>, look: impl FnOnce(&mut End) -> R) -> Result<R, Errno> {
+    with_end(&host::peer_name(socket)?, look)
+}
+
+/// Port and groups of a guest's socket.
+pub fn address(socket: BorrowedFd<'_>) -> Result<(u32, u32), Errno> {
+    of_guest(socket, |end| (end.port, end.groups))
+}
+
+/// bind(2): a port of the guest's choice (0: the one it has), and groups to be told of changes.
+pub fn bind(socket: BorrowedFd<'_>, port: u32, groups: u32) -> Result<(), Errno> {
+    let family = of_guest(socket, |end| end.family)?;
+    if port != 0 {
+        let server = server()?;
+        let name = host::peer_name(socket)?;
+        let mut ends = server.ends();
+        let taken = ends
+            .values()
+            .any(|end| end.name != *name && end.family == family && end.port == port);
+        if taken {
+            return Err(Errno::ADDRINUSE);
+        }
+        let end = ends.values_mut().find(|end| end.name == *name);
+        end.ok_or(Errno::NOTCONN)?.port = port;
+    }
+    match family {
+        Family::Route if groups != 0 => subscribe(socket, |events| {
+            let mut address = [0u8; ADDRESS_BYTES];
+            address[..2].copy_from_slice(&(libc::AF_NETLINK as u16).to_ne_bytes());
+            address[8..].copy_from_slice(&groups.to_ne_bytes());
+            host::bind(events, &address)
+        })?,
+        _ => {}
+    }
+    of_guest(socket, |end| end.groups = groups)
+}
+
+/// `NETLINK_ADD_MEMBERSHIP` and `NETLINK_DROP_MEMBERSHIP`.
+pub fn change_membership(socket: BorrowedFd<'_>, option: i32, group: u32) -> Result<(), Errno> {
+    match of_guest(socket, |end| end.family)? {
+        Family::Route => subscribe(socket, |events| {
+            host::set_option(events, libc::SOL_NETLINK, option, &group.to_ne_bytes())
+        }),
+        Family::SockDiag | Family::KobjectUevent => Ok(()),
+    }
+}
+
+/// Change what the host tells to the end of this guest's socket.
+fn subscribe(
+    socket: BorrowedFd<'_>,
+    change: impl FnOnce(BorrowedFd<'_>) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let server = server()?;
+    of_guest(socket, |end| {
+        if let Some(events) = &end.events {
+            return change(events.as_fd());
+        }
+        let events = end.family.host_socket()?;
+        change(events.as_fd())?;
+        let data = epoll::EventData::new_u64(end.fd.as_raw_fd() as u64 | OF_HOST);
+        epoll::add(&server.ready, &events, data, epoll::EventFlags::IN)?;
+        end.events = Some(events);
+        Ok(())
+    })?
+}
+
+/// Answer a guest's request before it goes on.
+pub fn request(socket: BorrowedFd<'_>, packet: &[u8], net_admin: bool) -> Result<(), Errno> {
+    let mut end = of_guest(socket, |end| end.answerer())?.ok_or(Errno::NFILE)?;
+    end.asker.net_admin &= net_admin;
+    end.answer(packet).map_err(|_| Errno::NOBUFS)
+}
+
+fn server() -> Result<&'static Server, Errno> {
+    let mut slot = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(server) = *slot {
+        return Ok(server);
+    }
+    let ready = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    // One for the life of the process, which serves one sandbox.
+    let server: &'static Server = Box::leak(Box::new(Server {
+        ready,
+        ends: Mutex::default(),
+    }));
+    std::thread::Builder::new()
+        .name("caisson-netlink".into())
+        .stack_size(STACK_BYTES)
+        .spawn(move || server.run())
+        .map_err(|_| Errno::AGAIN)?;
+    *slot = Some(server);
+    Ok(server)
+}
+
+impl End {
+    fn answerer(&self) -> Option<Answerer> {
+        Some(Answerer {
+            fd: self.fd.try_clone().ok()?,
+            family: self.family,
+            port: self.port,
+            asker: self.asker,
+        })
+    }
+}
+
+impl Server {
+    fn ends(&self) -> MutexGuard<'_, HashMap<i32, End>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        let mut events: Vec<epoll::Event> = Vec::with_capacity(16);
+        loop {
+            events.clear();
+            match epoll::wait(
+                &self.ready,
+                rustix::buffer::spare_capacity(&mut events),
+                None,
+            ) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => {
+                    tracing::error!(%error, "waiting for netlink requests of guests failed");
+                    return;
+                }
+            }
+            for event in &events {
+                let data = event.data.u64();
+                if data & OF_HOST == 0 {
+                    self.serve(data as i32);
+                } else {
+                    self.tell_of_change((data & !OF_HOST) as i32);
+                }
+            }
+        }
+    }
+
+    /// One request of one guest; its end is given up when it is closed or does not take its answers.
+    fn serve(&self, number: i32) {
+        let Some(mut end) = self.ends().get(&number).and_then(End::answerer) else {
+            return;
+        };
+        // Whoever sends with a call that is not seen may have fewer rights than who made the socket.
+        end.asker.net_admin = false;
+        let mut request = vec![0u8; REQUEST_BYTES];
+        let keep = match recv(&end.fd, &mut request, RecvFlags::DONTWAIT) {
+            Ok((0, _)) => false,
+            Ok((length, _)) => end.answer(&request[..length]).is_ok(),
+            Err(Errno::AGAIN | Errno::INTR) => true,
+            Err(_) => false,
+        };
+        if !keep {
+            epoll::delete(&self.ready, &end.fd).ok();
+            self.ends().remove(&number);
+        }
+    }
+
+    fn tell_of_change(&self, number: i32) {
+        let ends = self.ends();
+        let Some((end, events)) = ends
+            .get(&number)
+            .and_then(|end| Some((end, end.events.as_ref()?)))
+        else {
+            return;
+        };
+        let mut buffer = vec![0u8; EVENT_BYTES];
+        while let Ok((length, _)) = recv(events, &mut buffer, RecvFlags::DONTWAIT) {
+            // A guest that does not read misses some, as on Linux.
+            tell(&end.fd, &buffer[..length]).ok();
+        }
+    }
+}
+
+impl Answerer {
+    /// Answer all requests of one packet.
+    fn answer(&self, packet: &[u8]) -> Result<(), Errno> {
+        let mut rest = packet;
+        while let Some(header) = Header::parse(rest) {
+            let (request, after) = rest.split_at(header.length as usize);
+            let errno = match self.family.decide(request, &header, self.asker) {
+                Decision::Ignore => (header.wants_acknowledgement()).then_some(0),
+                Decision::Refuse(errno) => Some(errno),
+                Decision::Ask(question) => match self.pass_answers(&question) {
+                    // A dump ends with a message of its own.
+                    Ok(()) => (header.wants_acknowledgement() && !header.is_dump()).then_some(0),
+                    Err(error) => Some(error.raw_os_error()),
+                },
+            };
+            if let Some(errno) = errno {
+                tell(
+                    &self.fd,
+                    &message::error(request, &header, errno, self.port),
+                )?;
+            }
+            let padding = (header.length as usize).next_multiple_of(4) - header.length as usize;
+            rest = after.get(padding..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    fn pass_answers(&self, question: &[u8]) -> Result<(), Errno> {
+        let socket = self.family.host_socket()?;
+        send(&socket, question, SendFlags::empty())?;
+        let mut buffer = vec![0u8; ANSWER_BYTES];
+        loop {
+            let (length, _) = recv(&socket, &mut buffer, RecvFlags::empty())?;
+            let answer = &mut buffer[..length];
+            let last = message::redirect(answer, self.port);
+            if self.family == Family::SockDiag {
+                diag::hide(answer);
+            }
+            match message::outcome(answer) {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(errno)) => return Err(errno),
+                None => {}
+            }
+            tell(&self.fd, answer)?;
+            if last || length == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Never waits for a guest.
+fn tell(end: &OwnedFd, message: &[u8]) -> Result<(), Errno> {
+    send(end, message, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GETLINK: [u8; 20] = [20, 0, 0, 0, 18, 0, 1, 3, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn a_guest_lists_the_interfaces() {
+        let guest = socket(
+            Family::Route,
+            77,
+            Asker {
+                uid: 0,
+                net_admin: false,
+            },
+            SocketFlags::empty(),
+        )
+        .expect("socket");
+        assert!(is_guests(guest.as_fd()));
+        assert_eq!(address(guest.as_fd()), Ok((77, 0)));
+        send(&guest, &GETLINK, SendFlags::empty()).expect("send");
+        let mut links = 0;
+        loop {
+            let mut buffer = [0u8; ANSWER_BYTES];
+            let (length, _) = recv(&guest, &mut buffer, RecvFlags::empty()).expect("recv");
+            let header = Header::parse(&buffer[..length]).expect("a message");
+            assert_eq!((header.sequence, header.port), (5, 77));
+            if header.kind == message::NLMSG_DONE {
+                break;
+            }
+            assert_eq!(header.kind, 16, "RTM_NEWLINK");
+            links += 1;
+        }
+        assert!(links > 0, "there is always lo");
+    }
+
+    #[test]
+    fn a_guest_changes_nothing() {
+        let guest = socket(
+            Family::Route,
+            1,
+            Asker {
+                uid: 0,
+                net_admin: false,
+            },
+            SocketFlags::empty(),
+        )
+        .expect("socket");
+        let mut dellink = GETLINK;
+        dellink[4] = 17;
+        send(&guest, &dellink, SendFlags::empty()).expect("send");
+        let mut buffer = [0u8; 64];
+        let (length, _) = recv(&guest, &mut buffer, RecvFlags::empty()).expect("recv");
+        assert_eq!(length, 40);
+        assert_eq!(buffer[16..20], (-libc::EPERM).to_ne_bytes());
+    }
+
+    #[test]
+    fn other_sockets_have_no_port() {
+        let (one, _two) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .expect("socketpair");
+        assert!(!is_guests(one.as_fd()));
+    }
+}

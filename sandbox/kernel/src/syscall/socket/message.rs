@@ -21,6 +21,8 @@ const HEADER_BYTES: usize = 56;
 const ENTRY_BYTES: usize = 64;
 /// `UIO_MAXIOV`, linux/uio.h: parts of a message, and messages of a call.
 const PARTS: u64 = 1024;
+/// `TASK_SIZE_MAX` with four levels of page tables, asm/page_64.h.
+const TASK_SIZE: u64 = (1 << 47) - 4096;
 
 /// The fields of a `struct msghdr` that sending looks at.
 #[derive(Clone, Copy, Debug)]
@@ -148,9 +150,12 @@ fn gather(call: &Call<'_>, header: &Header) -> Result<Vec<u8>, Errno> {
         .chunks_exact(16)
         .map(|part| (word(&part[..8]), word(&part[8..])))
         .collect();
-    for (_, length) in &parts {
+    for (at, length) in &parts {
         if *length > i64::MAX as u64 {
             return Err(Errno::INVAL);
+        }
+        if at.saturating_add(*length) > TASK_SIZE {
+            return Err(Errno::FAULT);
         }
         total = total.saturating_add(*length);
     }

@@ -7,6 +7,7 @@
 //! state while another call is running.
 
 mod args;
+mod bootstrap;
 mod bundle;
 mod cgroup;
 mod command;

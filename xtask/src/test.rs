@@ -39,6 +39,9 @@ pub(crate) fn run(interrupted: &Arc<AtomicBool>) -> Result<()> {
     println!("building the images (kept in the cache between runs)");
     caisson_images::busybox()?;
     caisson_images::debian()?;
+    for suite in ["trixie", "sid"] {
+        caisson_images::unpacked("containerd", suite)?;
+    }
     compile()?;
     println!("built everything in {:.0} s", start.elapsed().as_secs_f64());
 

@@ -12,10 +12,12 @@ use std::process::{Command, Stdio};
 use anyhow::Context;
 
 use crate::args::Flags;
+use crate::bootstrap::Form;
 use crate::bundle::Config;
 use crate::socket::{self, Bound};
 
 pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
+    let form = Form::asked_for(&flags.id).context("standard input")?;
     let bundle = env::current_dir().context("current directory")?;
     let config = Config::load(&bundle)?;
     let group = config.group().unwrap_or(&flags.id);
@@ -32,8 +34,10 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
         }
     }
     write_atomically(&bundle.join(socket::ADDRESS_FILE), &address)?;
-    print!("{address}");
-    std::io::stdout().flush().context("standard output")
+    let answer = form.answer(&address).context("answer")?;
+    let mut stdout = std::io::stdout();
+    stdout.write_all(&answer).context("standard output")?;
+    stdout.flush().context("standard output")
 }
 
 /// Run ourselves again to serve. The listening socket is the new process's standard input, so that

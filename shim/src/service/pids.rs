@@ -1,4 +1,7 @@
 //! Pids: all processes of the container, and which of them are execs.
+//!
+//! A first process that has ended is listed, as Linux lists zombies, until it is deleted: containerd 1.7
+//! and later throw away, exit status and all, a container without any pid that they find when they start.
 
 use containerd_shim_protos::api::{PidsRequest, PidsResponse, ProcessInfo};
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
@@ -7,11 +10,17 @@ use containerd_shim_protos::shim::oci::ProcessDetails;
 
 use super::Service;
 use crate::error::ShimError;
+use crate::process::Phase;
 
 impl Service {
     pub(super) fn pids(&self, request: PidsRequest) -> Result<PidsResponse, ShimError> {
         let container = self.container(&request.id)?;
-        let pids = container.runtime.ps().map_err(ShimError::runtime("ps"))?;
+        let init = container.init.snapshot();
+        let pids = match container.runtime.ps() {
+            Ok(pids) if !pids.is_empty() => pids,
+            _ if init.phase == Phase::Stopped => vec![init.pid],
+            other => other.map_err(ShimError::runtime("ps"))?,
+        };
         let execs = container.execs();
         let mut response = PidsResponse::default();
         for pid in pids {

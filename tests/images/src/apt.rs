@@ -55,17 +55,19 @@ pub fn sources() -> Result<Vec<AptSource>, ImageError> {
 
 /// The backports suite on the mirror that serves the machine's release.
 pub fn backports() -> Result<AptSource, ImageError> {
+    Ok(AptSource {
+        suite: format!("{}-backports", codename()?),
+        ..release()?
+    })
+}
+
+/// The machine's own suite; the same mirror serves the others.
+pub(crate) fn release() -> Result<AptSource, ImageError> {
     let codename = codename()?;
     let release = sources()?
         .into_iter()
         .find(|source| source.suite == codename);
-    let Some(release) = release else {
-        return Err(ImageError::NoSuite { suite: codename });
-    };
-    Ok(AptSource {
-        suite: format!("{codename}-backports"),
-        ..release
-    })
+    release.ok_or(ImageError::NoSuite { suite: codename })
 }
 
 /// Every binary source that apt is configured with.

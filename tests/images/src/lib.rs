@@ -3,7 +3,7 @@
 //! [`busybox`] and [`debian`] return an [`Image`]: an OCI image-layout archive that `ctr images import`
 //! takes, and the same tree extracted, to be the lower layer of an [`Overlay`] or a read-only root.
 //! Images are kept in `$CAISSON_CACHE` (`~/.cache/caisson`) under a hash of their recipe; nothing but time
-//! is lost when that directory is removed.
+//! is lost when that directory is removed. [`unpacked`] keeps programs of other Debian suites there, to test with.
 //!
 //! Must never: write into an extracted tree after it was published, write a mirror's address into an
 //! image or into the source tree, or install anything on the machine.
@@ -16,6 +16,7 @@ mod debian;
 mod layout;
 mod overlay;
 mod package;
+mod release;
 
 use std::io;
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ pub use busybox::program as busybox_program;
 pub use cache::publish;
 pub use overlay::Overlay;
 pub use package::unpack;
+pub use release::unpacked;
 
 /// A built image.
 #[derive(Debug, Clone)]

@@ -17,12 +17,15 @@ use containerd_shim_protos::ttrpc::context::with_duration;
 use crate::ctr::Ctr;
 use crate::events::Events;
 use crate::handler::{Handler, binaries};
+use crate::release::Release;
 use crate::{SOON, assert_nothing_left, eventually, leftovers};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 pub struct Containerd {
     pub handler: Handler,
+    /// What answers at the moment.
+    release: Cell<Release>,
     folder: PathBuf,
     /// Makes ids unlike those of tests that run at the same time: state and sockets are shared.
     prefix: String,
@@ -40,7 +43,7 @@ impl Containerd {
     /// # Panics
     /// If containerd does not come up or does not take the image.
     #[must_use]
-    pub fn start(handler: Handler) -> Containerd {
+    pub fn start(release: Release, handler: Handler) -> Containerd {
         let prefix = format!(
             "t{}-{}",
             std::process::id(),
@@ -50,6 +53,7 @@ impl Containerd {
         fs::create_dir_all(&folder).expect("a folder for the test");
         let containerd = Containerd {
             handler,
+            release: Cell::new(release),
             folder,
             prefix,
             process: RefCell::default(),
@@ -73,7 +77,8 @@ impl Containerd {
         let config = self.folder.join("config.toml");
         let text = format!(
             "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\n\
-             disabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.internal.v1.opt\"]\n\
+             disabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.cri.v1.images\", \
+             \"io.containerd.cri.v1.runtime\", \"io.containerd.internal.v1.opt\"]\n\
              [grpc]\n  address = \"{0}/containerd.sock\"\n[debug]\n  level = \"debug\"\n",
             self.folder.display()
         );
@@ -83,15 +88,12 @@ impl Containerd {
             .create(true)
             .open(self.log())
             .expect("containerd's log");
-        let path = std::env::var("PATH").unwrap_or_default();
-        let mut command = Command::new("containerd");
+        let release = self.release.get();
+        let mut command = Command::new(release.program("containerd"));
         command
             .arg("--config")
             .arg(&config)
-            .env(
-                "PATH",
-                format!("{}:{path}:/usr/sbin:/sbin", binaries().display()),
-            )
+            .env("PATH", release.search_path(Some(binaries())))
             .env_remove("CAISSON_RUNTIME")
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("containerd's log"))
@@ -108,6 +110,20 @@ impl Containerd {
         eventually("containerd answers", || {
             self.ctr().run(&["version"]).status == Some(0)
         });
+    }
+
+    /// Start the daemon of another version in the place of one that was killed.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub fn upgrade(&self, release: Release) {
+        self.release.set(release);
+        self.launch();
+    }
+
+    #[must_use]
+    pub fn release(&self) -> Release {
+        self.release.get()
     }
 
     /// Kill the daemon without any warning; containers go on.
@@ -130,6 +146,7 @@ impl Containerd {
     #[must_use]
     pub fn ctr(&self) -> Ctr {
         Ctr {
+            program: self.release.get().program("ctr"),
             address: self.address(),
         }
     }
@@ -228,7 +245,10 @@ impl Containerd {
     }
 
     /// Stop the daemon and check that the test left nothing.
-    pub(crate) fn stop_clean(self) {
+    ///
+    /// # Panics
+    /// If it left anything.
+    pub fn stop_clean(self) {
         for id in self.ids.borrow().iter() {
             self.remove(id);
             assert_nothing_left(&self, id);

@@ -1,6 +1,7 @@
 //! Running `ctr`, with a limit of time and without a way to hang a test.
 
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone)]
 pub struct Ctr {
+    pub(crate) program: PathBuf,
     pub address: String,
 }
 
@@ -57,7 +59,7 @@ impl Output {
 impl Ctr {
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("ctr");
+        let mut command = Command::new(&self.program);
         command.arg("--address").arg(&self.address).args(arguments);
         command
     }
@@ -75,7 +77,8 @@ impl Ctr {
     /// # Panics
     /// If `script` cannot be run.
     pub fn run_in_terminal(&self, arguments: &[&str]) -> Output {
-        let words = ["ctr", "--address", &self.address]
+        let program = self.program.to_string_lossy();
+        let words = [&*program, "--address", &self.address]
             .into_iter()
             .chain(arguments.iter().copied());
         let line: Vec<String> = words.map(|word| format!("'{word}'")).collect();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::containerd::Containerd;
+use crate::release::Release;
 
 /// A runtime handler of containerd, and the OCI runtime below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,21 +51,32 @@ impl Handler {
     }
 }
 
-/// Run `test` with a containerd of its own for each handler of `CAISSON_TEST_HANDLERS`, by default our
-/// shim with runc and with caisson; `runc` runs the same tests on containerd's own shim.
+/// Run `test` with a containerd of its own for each version of `CAISSON_TEST_CONTAINERD` and each
+/// handler of `CAISSON_TEST_HANDLERS`: by default our shim with caisson under all versions, and with
+/// runc under the machine's own; `runc` runs the same tests on containerd's own shim.
 pub fn each_handler(test: impl Fn(&Containerd)) {
-    let names =
-        std::env::var("CAISSON_TEST_HANDLERS").unwrap_or_else(|_| "shim-runc,caisson".to_owned());
-    for handler in names.split(',').map(Handler::named) {
-        eprintln!("--- handler {handler:?}");
-        let containerd = Containerd::start(handler);
-        test(&containerd);
-        containerd.stop_clean();
+    let asked = std::env::var("CAISSON_TEST_HANDLERS").ok();
+    for release in Release::selected() {
+        let names = match (&asked, release) {
+            (Some(names), _) => names,
+            (None, Release::Installed) => "shim-runc,caisson",
+            (None, Release::Trixie | Release::Sid) => "caisson",
+        };
+        for handler in names.split(',').map(Handler::named) {
+            eprintln!("--- containerd {release:?}, handler {handler:?}");
+            let containerd = Containerd::start(release, handler);
+            test(&containerd);
+            containerd.stop_clean();
+        }
     }
 }
 
 /// The folder of the binaries under test: where this test itself was built.
-pub(crate) fn binaries() -> PathBuf {
+///
+/// # Panics
+/// If they are not built.
+#[must_use]
+pub fn binaries() -> PathBuf {
     let test = std::env::current_exe().expect("path of the running test");
     let profile = test
         .parent()

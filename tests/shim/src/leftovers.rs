@@ -61,7 +61,8 @@ fn processes(id: &str) -> Vec<(i32, String)> {
         let read = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
         let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
         let groups = String::from_utf8_lossy(&read("cgroup")).into_owned();
-        let is_client = command.starts_with("ctr ");
+        let program = command.split(' ').next().unwrap_or_default();
+        let is_client = Path::new(program).file_name() == Some("ctr".as_ref());
         if !is_client
             && (command.split(' ').any(|word| word == id) || groups.contains(&format!("/{id}")))
         {

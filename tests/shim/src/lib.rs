@@ -1,6 +1,6 @@
 //! Support for the tests of the shim: a private containerd for each test, and what must not be left.
 //!
-//! Every test runs once for each [`Handler`]. Tests need root and Debian's containerd and runc. They
+//! Every test runs once for each [`Release`] and [`Handler`]. Tests need root and Debian's containerd and runc. They
 //! must clean up even when they fail, and must end only processes that they started.
 
 mod containerd;
@@ -8,12 +8,14 @@ mod ctr;
 mod events;
 mod handler;
 mod leftovers;
+mod release;
 
 pub use containerd::Containerd;
 pub use ctr::{Ctr, Output};
 pub use events::Events;
-pub use handler::{Handler, each_handler};
+pub use handler::{Handler, binaries, each_handler};
 pub use leftovers::assert_nothing_left;
+pub use release::Release;
 
 use std::time::{Duration, Instant};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use caisson_shim_tests::{each_handler, eventually};
+use caisson_shim_tests::{Containerd, Handler, Release, each_handler, eventually};
 
 #[test]
 fn containers_go_on_and_lose_no_output() {
@@ -79,4 +79,47 @@ fn an_exit_meanwhile_is_told_afterwards() {
             deleted.stderr_text()
         );
     });
+}
+
+#[test]
+fn an_upgrade_of_containerd_keeps_the_container() {
+    let first = Release::selected()[0];
+    let containerd = Containerd::start(first, Handler::Caisson);
+    let ctr = containerd.ctr();
+    let id = containerd.id("upgraded");
+    ctr.run(&containerd.run_arguments(&["-d"], &id, &["sleep", "1000"]))
+        .success();
+    let shim = containerd.shim_pid(&id);
+    let task = containerd.task_pid(&id);
+    assert!(shim.is_some() && task.is_some());
+    for release in Release::selected().into_iter().skip(1) {
+        containerd.kill();
+        containerd.upgrade(release);
+        eventually("it is known again", || {
+            containerd.task_status(&id).as_deref() == Some("RUNNING")
+        });
+        assert_eq!(containerd.shim_pid(&id), shim);
+        assert_eq!(containerd.task_pid(&id), task);
+        let ctr = containerd.ctr();
+        let name = format!("after-{release:?}");
+        ctr.run(&[
+            "tasks",
+            "exec",
+            "--exec-id",
+            &name,
+            &id,
+            "sh",
+            "-c",
+            "exit 6",
+        ])
+        .status_is(6);
+    }
+    containerd
+        .ctr()
+        .run(&["tasks", "kill", "-s", "SIGKILL", &id])
+        .success();
+    eventually("it stops", || {
+        containerd.task_status(&id).as_deref() == Some("STOPPED")
+    });
+    containerd.stop_clean();
 }

@@ -1,6 +1,6 @@
 # What ps, free, top and ip see.
 sleep 1000 & sleep 1001 &
-until [ "$(pgrep -cx sleep)" = 2 ]; do :; done # both have executed their program
+until [ "$(ps -C sleep -o stat= | grep -c "^S")" = 2 ]; do :; done # both execute their program by now
 ps -eo ppid,uid,stat,args --no-headers > /tmp/ps; grep -v ' ps ' /tmp/ps | sed 's/  */ /g'
 ps aux | head -1; ps -p 1 -o comm=; pgrep -x sleep | wc -l; pidof sleep | wc -w
 pkill -f 'sleep 1001'; wait %2 2>/dev/null; pgrep -fx 'sleep 1000' | wc -l

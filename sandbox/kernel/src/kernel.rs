@@ -31,8 +31,6 @@ pub struct Kernel {
     /// What the filter demands of a native execveat.
     pub secret: u64,
     pub devices: Vec<DeviceRule>,
-    /// A guest watches files (inotify): it would see when copies of descriptors are closed here.
-    pub watched: AtomicBool,
     /// A guest has asked to be told who sends to it (SO_PASSCRED).
     pub credentials_wanted: AtomicBool,
     pub gate: Gate,

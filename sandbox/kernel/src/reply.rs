@@ -12,9 +12,6 @@ pub enum Reply {
     Value(i64),
     /// A descriptor to be put at the guest's lowest free number, which is the return value.
     Fd(OwnedFd, Cloexec),
-    /// The same, of a file whose copy in this process matters to nobody: one that cannot be written, waited for or
-    /// hung up. It may be closed here after the guest has gone on, which saves a round trip.
-    ReadOnlyFd(OwnedFd, Cloexec),
     /// The host kernel runs the call as it was made.
     Continue(ContinueToken),
     /// Somebody else answers, or has answered.

@@ -90,13 +90,6 @@ pub fn answer(transport: &Arc<dyn Transport>, incoming: &Incoming, reply: Result
             // The call still waits: a full table is EMFILE there as here.
             Err(error) => transport.answer_error(incoming, error),
         },
-        Ok(Reply::ReadOnlyFd(fd, cloexec)) => {
-            match transport.answer_fd(incoming, fd.as_fd(), cloexec) {
-                Ok(()) => return,
-                Err(Errno::NOENT) => Err(Errno::NOENT),
-                Err(error) => transport.answer_error(incoming, error),
-            }
-        }
         Err(errno) => transport.answer_error(incoming, errno),
     };
     if let Err(error) = sent

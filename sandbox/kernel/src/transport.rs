@@ -42,10 +42,7 @@ pub trait Transport: Send + Sync {
     fn answer_value(&self, call: &Incoming, value: i64) -> Result<(), Errno>;
     fn answer_error(&self, call: &Incoming, errno: Errno) -> Result<(), Errno>;
     fn answer_continue(&self, call: &Incoming, token: ContinueToken) -> Result<(), Errno>;
-    /// Put a descriptor into the guest and answer with its number. On an error the call still waits.
-    fn answer_fd(&self, call: &Incoming, fd: BorrowedFd<'_>, cloexec: Cloexec)
-    -> Result<(), Errno>;
-    /// Put a descriptor into the guest; the call still waits.
+    /// Put a descriptor into the guest; the call still waits, also after an error.
     fn donate(&self, call: &Incoming, fd: BorrowedFd<'_>, cloexec: Cloexec) -> Result<i32, Errno>;
     /// Replace the waiting call by the execution of the loader.
     fn exec(&self, call: &Incoming, registers: ExecRegisters) -> Result<(), Errno>;

@@ -3,12 +3,24 @@
 //! A wake-up on another, idle processor costs a virtual machine tens of microseconds. Seccomp's
 //! `SYNC_WAKE_UP` avoids it for calls and replies, but not for the two wake-ups of `ADDFD`.
 
+use std::cell::OnceCell;
+
 use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
-/// While this lives, the calling thread and the thread `tid` may run on the current processor only.
-/// Dropping it restores what was allowed before.
+thread_local! {
+    /// What the calling thread was allowed before it held anything: nobody else changes that, and where the
+    /// cgroup's cpuset shrinks the kernel applies it to every later sched_setaffinity(2).
+    static OWN: OnceCell<Option<CpuSet>> = const { OnceCell::new() };
+}
+
+/// While this lives, the calling thread and the thread `tid`, which must be waiting in the kernel, may run on
+/// the current processor only. Dropping it restores what was allowed before.
+///
+/// Must be dropped before `tid` returns to its program: that could see the narrow mask, pass it on to new
+/// threads, or set another one, which would be lost.
 #[derive(Debug)]
 pub struct Together {
+    here: CpuSet,
     other: Option<(Pid, CpuSet)>,
     own: CpuSet,
 }
@@ -16,7 +28,7 @@ pub struct Together {
 impl Together {
     /// `None` when there is only one processor to choose from, or when either thread cannot be held.
     pub fn hold(tid: i32) -> Option<Together> {
-        let own = sched_getaffinity(None).ok()?;
+        let own = OWN.with(|own| *own.get_or_init(|| sched_getaffinity(None).ok()))?;
         if own.count() < 2 {
             return None;
         }
@@ -28,6 +40,7 @@ impl Together {
         sched_setaffinity(None, &here).ok()?;
         let held = allowed.is_set(cpu) && sched_setaffinity(Some(other), &here).is_ok();
         Some(Together {
+            here,
             other: held.then_some((other, allowed)),
             own,
         })
@@ -36,8 +49,10 @@ impl Together {
 
 impl Drop for Together {
     fn drop(&mut self) {
-        if let Some((other, allowed)) = &self.other {
-            // The thread may have ended meanwhile.
+        if let Some((other, allowed)) = &self.other
+            // Another thread of the guest may have given it a mask meanwhile, and it may have ended.
+            && sched_getaffinity(Some(*other)).is_ok_and(|mask| mask == self.here)
+        {
             sched_setaffinity(Some(*other), allowed).ok();
         }
         sched_setaffinity(None, &self.own).ok();

@@ -27,7 +27,6 @@ const RECV: libc::c_ulong = 0xc050_2100; // SECCOMP_IOCTL_NOTIF_RECV
 const SEND: libc::c_ulong = 0xc018_2101; // SECCOMP_IOCTL_NOTIF_SEND
 const ID_VALID: libc::c_ulong = 0x4008_2102; // SECCOMP_IOCTL_NOTIF_ID_VALID
 const ADDFD: libc::c_ulong = 0x4018_2103; // SECCOMP_IOCTL_NOTIF_ADDFD
-const ADDFD_FLAG_SEND: u32 = 2;
 const FLAG_CONTINUE: u32 = 1;
 
 #[repr(C)]
@@ -134,30 +133,13 @@ impl Listener {
     }
 
     /// Install `source` at the guest's lowest free number without answering. `EMFILE` when its table is full.
+    ///
+    /// Never with `SECCOMP_ADDFD_FLAG_SEND`: the guest would run on before our own copy of the descriptor
+    /// is closed and before [`crate::affinity::Together`] has let go of it.
     pub fn add_fd(&self, id: u64, source: BorrowedFd<'_>, cloexec: Cloexec) -> Result<i32, Errno> {
-        self.add(id, source, 0, cloexec)
-    }
-
-    /// The same, and answer the call with the number. On an error the call still waits.
-    pub fn add_fd_and_send(
-        &self,
-        id: u64,
-        source: BorrowedFd<'_>,
-        cloexec: Cloexec,
-    ) -> Result<i32, Errno> {
-        self.add(id, source, ADDFD_FLAG_SEND, cloexec)
-    }
-
-    fn add(
-        &self,
-        id: u64,
-        source: BorrowedFd<'_>,
-        flags: u32,
-        cloexec: Cloexec,
-    ) -> Result<i32, Errno> {
         let request = SeccompNotifAddfd {
             id,
-            flags,
+            flags: 0,
             srcfd: source.as_raw_fd() as u32,
             newfd: 0,
             newfd_flags: if cloexec == Cloexec::Yes {

@@ -162,6 +162,33 @@ static void scheduling(void) {
     T("rr", sched_setattr, 0, &attr, 0);
 }
 
+/* Opening a file must not leave the caller, or a thread that it makes, on fewer processors. */
+static void *own_mask(void *argument) {
+    CPU_ZERO((cpu_set_t *)argument);
+    sched_getaffinity(0, sizeof(cpu_set_t), argument);
+    return NULL;
+}
+
+static void affinity_after_open(void) {
+    cpu_set_t before, after, inherited;
+    own_mask(&before);
+    int changed = 0, narrow_threads = 0;
+    for (int i = 0; i < 2000; i++) {
+        int fd = open("/work/file", O_RDONLY | O_CLOEXEC);
+        own_mask(&after);
+        changed += !CPU_EQUAL(&before, &after);
+        close(fd);
+        pthread_t thread;
+        if (i % 20) continue;
+        fd = open("/work/file", O_RDONLY | O_CLOEXEC);
+        if (pthread_create(&thread, NULL, own_mask, &inherited)) continue;
+        pthread_join(thread, NULL);
+        narrow_threads += !CPU_EQUAL(&before, &inherited);
+        close(fd);
+    }
+    say("sched_getaffinity", "after_open", "changed=%d threads=%d", changed, narrow_threads);
+}
+
 FAMILY(thread) {
     SECTION(many);
     SECTION(churn);
@@ -170,4 +197,5 @@ FAMILY(thread) {
     SECTION(leader);
     SECTION(priorities);
     SECTION(scheduling);
+    SECTION(affinity_after_open);
 }

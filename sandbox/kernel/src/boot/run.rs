@@ -182,7 +182,6 @@ fn make_kernel(prepared: Prepared, boot: &Boot) -> Result<Kernel, BootError> {
         loader_identity: (identity.st_dev, identity.st_ino),
         secret: u64::from_ne_bytes(secret),
         devices: boot.devices.clone(),
-        watched: false.into(),
         credentials_wanted: false.into(),
         gate: Gate::default(),
         parked: Default::default(),

@@ -35,9 +35,6 @@ pub fn inotify_add_watch(call: &mut Call<'_>) -> Result<Reply, Errno> {
         return Err(Errno::INVAL);
     }
     require_inotify(call, inotify.as_fd())?;
-    call.kernel
-        .watched
-        .store(true, std::sync::atomic::Ordering::Release);
     let path = call.path(1)?;
     let mut how = OFlags::PATH | OFlags::CLOEXEC;
     how.set(OFlags::NOFOLLOW, mask.contains(WatchFlags::DONT_FOLLOW));

@@ -6,11 +6,10 @@ mod terminal;
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::Ordering;
 
 use caisson_sys::notify::Cloexec;
 use rustix::fs::{
-    FileType, Mode, OFlags, ResolveFlags, fcntl_getfl, fcntl_setfl, fstat, openat as host_openat,
+    FileType, Mode, OFlags, ResolveFlags, fcntl_setfl, fstat, openat as host_openat,
     openat2 as host_openat2,
 };
 use rustix::io::Errno;
@@ -92,6 +91,11 @@ const KNOWN_FLAGS: u32 = (libc::O_ACCMODE
     | libc::O_CLOEXEC
     | libc::O_PATH
     | libc::O_TMPFILE) as u32;
+
+/// The flags of an open file that F_SETFL changes, `SETFL_MASK` of fs/fcntl.c. It leaves all others.
+const SETTABLE: OFlags = OFlags::from_bits_retain(
+    (libc::O_APPEND | libc::O_NONBLOCK | libc::O_ASYNC | libc::O_DIRECT | libc::O_NOATIME) as u32,
+);
 
 pub fn openat2(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let (how, size) = (call.arg(2), call.arg(3));
@@ -214,18 +218,15 @@ fn give(call: &mut Call<'_>, request: &Request, file: OwnedFd) -> Result<Reply, 
         }
         _ => {}
     }
-    let now = fcntl_getfl(&file)?;
-    let mut wanted = if wants_nonblock {
-        now
-    } else {
-        now & !OFlags::NONBLOCK
-    };
-    if kind == FileType::RegularFile && call.kernel.is_synthetic(stat.st_dev) {
-        // Otherwise sendfile(2) reads synthetic files through the page cache, where they are empty.
-        wanted |= OFlags::DIRECT;
-    }
-    if wanted != now {
-        fcntl_setfl(&file, wanted)?;
+    // Otherwise sendfile(2) reads synthetic files through the page cache, where they are empty.
+    let uncached = kind == FileType::RegularFile && call.kernel.is_synthetic(stat.st_dev);
+    if !wants_nonblock || uncached {
+        let mut status = request.flags & SETTABLE;
+        status.set(OFlags::DIRECT, uncached || status.contains(OFlags::DIRECT));
+        if request.flags.contains(OFlags::PATH) {
+            status = OFlags::empty();
+        }
+        fcntl_setfl(&file, status)?;
     }
     let cloexec = if request.flags.contains(OFlags::CLOEXEC) {
         Cloexec::Yes
@@ -239,16 +240,7 @@ fn give(call: &mut Call<'_>, request: &Request, file: OwnedFd) -> Result<Reply, 
     if acquires {
         return terminal::give(call, file, cloexec);
     }
-    let quiet =
-        matches!(kind, FileType::RegularFile | FileType::Directory) && is_read_only(request.flags);
-    if quiet && !call.kernel.watched.load(Ordering::Acquire) {
-        return Ok(Reply::ReadOnlyFd(file, cloexec));
-    }
     Ok(Reply::Fd(file, cloexec))
-}
-
-fn is_read_only(flags: OFlags) -> bool {
-    flags.bits() & libc::O_ACCMODE as u32 == libc::O_RDONLY as u32
 }
 
 fn is_both_ways(flags: OFlags) -> bool {

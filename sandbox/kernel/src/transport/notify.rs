@@ -73,16 +73,6 @@ impl Transport for Notify {
         self.0.send_continue(call.id)
     }
 
-    fn answer_fd(
-        &self,
-        call: &Incoming,
-        fd: BorrowedFd<'_>,
-        cloexec: Cloexec,
-    ) -> Result<(), Errno> {
-        let _together = Together::hold(call.tid);
-        self.0.add_fd_and_send(call.id, fd, cloexec).map(drop)
-    }
-
     fn donate(&self, call: &Incoming, fd: BorrowedFd<'_>, cloexec: Cloexec) -> Result<i32, Errno> {
         let _together = Together::hold(call.tid);
         self.0.add_fd(call.id, fd, cloexec)

@@ -49,7 +49,7 @@ macro_rules! for_each_syscall {
     ($($callback:tt)+) => { $($callback)+ {
 
 0 read native strict emulate(io::read) "Reads from any descriptor the guest holds." test "io::read";
-1 write native strict emulate(io::write) "Writes to any descriptor the guest holds." test "io::write";
+1 write native strict emulate(io::write) "Writes to any descriptor the guest holds; set-user-ID and set-group-ID bits of the file are cleared even for a writer with CAP_FSETID." test "io::write";
 2 open emulate(open::open) "Opens files, directories, fifos and permitted devices of the container's tree." test "open::open";
 3 close native strict emulate(io::close) "Complete." test "io::close";
 4 stat emulate(stat::stat) "Complete; device numbers are the host's." test "stat::stat";
@@ -107,7 +107,7 @@ macro_rules! for_each_syscall {
 56 clone native when(CLONE) else emulate(process::clone) "Threads are native; processes are checked and recorded by the app kernel; namespace flags are refused with EPERM." test "process::clone";
 57 fork emulate(process::fork) "Complete." test "process::fork";
 58 vfork emulate(process::vfork) "Complete." test "process::vfork";
-59 execve emulate(exec::execve) "ELF programs and #! scripts; set-user-ID and file capabilities take effect on guest credentials only. EMFILE when the descriptor table is full to the hard limit." test "exec::execve";
+59 execve emulate(exec::execve) "ELF programs and #! scripts; ETXTBSY protects the program, found by its name, and not its interpreter; set-user-ID and file capabilities take effect on guest credentials only. EMFILE when the descriptor table is full to the hard limit." test "exec::execve";
 60 exit emulate(process::exit) "Complete." test "process::exit";
 61 wait4 native "Complete." test "process::wait4";
 62 kill emulate(signal::kill) "Complete; permission is decided by guest credentials. A group of which only some may be signalled gets the signal without the sender's pid." test "signal::kill";
@@ -205,7 +205,7 @@ macro_rules! for_each_syscall {
 154 modify_ldt refuse(ENOSYS) "Not available: 16-bit and segmented programs are not supported." test "refused::modify_ldt";
 155 pivot_root emulate(mount::pivot_root) "Refused with EPERM: the container's mount tree is fixed when it starts." test "mount::pivot_root";
 156 _sysctl refuse(ENOSYS) "Not available, as since Linux 5.5." test "refused::_sysctl";
-157 prctl native when(PRCTL) else emulate(prctl::prctl) "Options on the caller's own name, memory and timers are native; those on credentials, capabilities and no_new_privs are the app kernel's; the parent-death signal of the container's first process is accepted and without effect; PR_SET_SECCOMP and unknown options fail with EINVAL." test "prctl::prctl";
+157 prctl native when(PRCTL) else emulate(prctl::prctl) "Options on the caller's own name, memory and timers are native; those on credentials, capabilities, dumpability and no_new_privs are the app kernel's; the parent-death signal stays set when a process changes its ids; the parent-death signal of the container's first process is accepted and without effect; PR_SET_SECCOMP and unknown options fail with EINVAL." test "prctl::prctl";
 158 arch_prctl native "Complete." test "thread::arch_prctl";
 159 adjtimex refuse(EPERM) "Not available: the clock is the host's." test "refused::adjtimex";
 160 setrlimit emulate(limits::setrlimit) "Guest limits; a limit above the sandbox's own is recorded and not enforced beyond it." test "limits::setrlimit";

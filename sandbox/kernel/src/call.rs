@@ -155,6 +155,12 @@ impl Call<'_> {
         self.assume_as(Identity::Filesystem)
     }
 
+    /// Take on the guest's file mode creation mask, which whoever makes a file must do before.
+    pub fn assume_mask(&mut self) {
+        let mask = self.process().with_fs(|fs| fs.umask);
+        self.servant.wear_mask(mask);
+    }
+
     pub fn assume_as(&mut self, identity: Identity) -> Result<(), Errno> {
         let root = self.process().root();
         self.servant.stand_in(&root)?;

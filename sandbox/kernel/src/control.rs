@@ -216,13 +216,7 @@ pub fn enter(
         .and_then(|ids| ids.split_ascii_whitespace().next_back())
         .and_then(|id| id.parse().ok())
         .ok_or(Errno::SRCH)?;
-    let process = Arc::new(Process::new(
-        pid,
-        guest_pid,
-        pidfd_open(pid)?,
-        fs,
-        Vec::new(),
-    ));
+    let process = Arc::new(Process::new(pid, guest_pid, pidfd_open(pid)?, fs, None));
     process
         .no_new_privs
         .store(spec.no_new_privileges, std::sync::atomic::Ordering::Release);

@@ -10,7 +10,7 @@ use crate::park::Parked;
 use crate::proc::SystemFacts;
 use crate::servant::Servant;
 use crate::system::Names;
-use crate::task::{Directory, Table, Thread};
+use crate::task::{Directory, Running, Table, Thread};
 use crate::walkers::Walkers;
 
 pub struct Kernel {
@@ -22,6 +22,8 @@ pub struct Kernel {
     /// A procfs instance of the guest's pid namespace, once there is one.
     pub guest_proc: OnceLock<Arc<OwnedFd>>,
     pub table: Table,
+    /// The files that guests execute.
+    pub running: Arc<Running>,
     pub walkers: Walkers,
     pub names: Mutex<Names>,
     /// Executed in place of every program; sealed.

@@ -39,6 +39,14 @@ pub const PLAIN_FAMILIES: &[&str] = &[
     "hostile",
     "unix",
     "netlink",
+    "files",
+    "permission",
+    "locks",
+    "memfd",
+    "authority",
+    "children",
+    "image",
+    "foreign",
 ];
 
 /// All families that prove rows of the table.
@@ -72,6 +80,14 @@ pub const FAMILIES: &[&str] = &[
     "hostile",
     "unix",
     "netlink",
+    "files",
+    "permission",
+    "locks",
+    "memfd",
+    "authority",
+    "children",
+    "image",
+    "foreign",
     "refused",
 ];
 

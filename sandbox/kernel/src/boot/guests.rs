@@ -76,14 +76,16 @@ impl Guests for View {
 
     fn owner(&self, pid: u32) -> Option<Owner> {
         let kernel = self.kernel.get()?;
-        kernel.table.with_guest_process(pid as i32, |_, thread| {
-            let c = thread.credentials();
-            Owner {
-                uid: c.euid,
-                gid: c.egid,
-                dumpable: true,
-            }
-        })
+        kernel
+            .table
+            .with_guest_process(pid as i32, |process, thread| {
+                let c = thread.credentials();
+                Owner {
+                    uid: c.euid,
+                    gid: c.egid,
+                    dumpable: process.dumpable.load(Ordering::Acquire),
+                }
+            })
     }
 
     fn walker(&self, tid: u32) -> Option<Arc<Walker>> {
@@ -143,8 +145,11 @@ fn facts(host_proc: BorrowedFd<'_>, process: &Process, thread: &Thread) -> Proce
             ambient: c.caps.ambient,
         },
         no_new_privs: process.no_new_privs.load(Ordering::Acquire),
-        dumpable: true,
-        exe: lock(&process.exe).clone(),
+        dumpable: process.dumpable.load(Ordering::Acquire),
+        exe: lock(&process.exe)
+            .as_ref()
+            .map(|executable| path(executable.as_fd()))
+            .unwrap_or_default(),
         cwd,
         root,
         limits: Vec::new(),

@@ -173,6 +173,7 @@ fn make_kernel(prepared: Prepared, boot: &Boot) -> Result<Kernel, BootError> {
         host_proc,
         guest_proc: OnceLock::new(),
         table: Table::default(),
+        running: Default::default(),
         walkers: Default::default(),
         names: Mutex::new(Names {
             host: boot.hostname.clone(),

@@ -10,7 +10,6 @@ use rustix::io::Errno;
 
 use crate::call::Call;
 use crate::reply::Reply;
-use crate::task::lock;
 
 pub fn mq_open(call: &mut Call<'_>) -> Result<Reply, Errno> {
     // Linux copies the attributes whether or not they are used, and before it looks at the name.
@@ -19,10 +18,10 @@ pub fn mq_open(call: &mut Call<'_>) -> Result<Reply, Errno> {
         address => Some(call.read(address)?),
     };
     let name = call.path(0)?;
-    let umask = lock(&call.process().fs()).umask;
+    call.assume_mask();
     let opening = Opening {
         flags: call.int(1),
-        mode: call.uint(2) & 0o7777 & !umask,
+        mode: call.uint(2) & 0o7777,
         attributes,
     };
     call.assume()?;

@@ -88,6 +88,17 @@ impl Credentials {
         }
     }
 
+    /// Whether a process that goes over to `new` is not dumpable any more.
+    pub fn changes_dumpable(&self, new: &Credentials) -> bool {
+        let ids = |c: &Credentials| (c.euid, c.egid, c.fsuid, c.fsgid);
+        ids(self) != ids(new) || new.caps.permitted & !self.caps.permitted != 0
+    }
+
+    /// Whether a file's group is one of the process' own: `in_group_p`.
+    pub fn in_group(&self, gid: u32) -> bool {
+        self.fsgid == gid || self.groups.contains(&gid)
+    }
+
     /// Whether the effective set has `capability`.
     pub fn can(&self, capability: Capability) -> bool {
         self.caps.effective & capability.bit() != 0

@@ -58,3 +58,9 @@ pub fn queued_signal() -> ContinueToken {
 pub fn sending() -> ContinueToken {
     token()
 }
+
+/// System V IPC: which object is meant and what is wanted of it is in registers, and was checked against the
+/// object's owner and mode; what is behind pointers is data of the caller.
+pub fn ipc() -> ContinueToken {
+    token()
+}

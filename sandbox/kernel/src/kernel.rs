@@ -35,6 +35,8 @@ pub struct Kernel {
     pub devices: Vec<DeviceRule>,
     /// A guest has asked to be told who sends to it (SO_PASSCRED).
     pub credentials_wanted: AtomicBool,
+    /// Owners of System V IPC objects.
+    pub ipc: crate::ipc::Objects,
     pub gate: Gate,
     pub parked: Parked,
     pub facts: SystemFacts,

@@ -14,6 +14,7 @@ mod dispatch;
 mod exec;
 mod facts;
 mod filter;
+mod ipc;
 mod kernel;
 mod net;
 mod park;

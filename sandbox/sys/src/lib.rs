@@ -27,4 +27,5 @@ pub mod raw;
 pub mod signal;
 pub mod socket;
 pub mod surgery;
+pub mod sysv;
 pub mod tsc;

@@ -41,7 +41,6 @@ const fn departure(
 }
 
 const DEPARTURES: &[Departure] = &[
-    departure("ipc::shmctl.stat#2", None, HOST_USER),
     departure("process::waitid.exited", None, HOST_USER),
     departure("signal::signalfd4.info", None, HOST_USER),
     departure("memory::fstat.memfd", None, HOST_USER),

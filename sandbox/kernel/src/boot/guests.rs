@@ -4,8 +4,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use caisson_sys::sysv::Kind;
 use nix::errno::Errno;
 
+use crate::ipc::Object;
 use crate::kernel::Kernel;
 use crate::proc::{
     CapabilityMasks, Guests, Ids, Owner, ProcessFacts, ServerHandle, SystemFacts, Walker,
@@ -108,6 +110,10 @@ impl Guests for View {
             .get()
             .map(|kernel| lock(&kernel.names).domain.clone())
             .unwrap_or_default()
+    }
+
+    fn ipc_object(&self, kind: Kind, id: i32) -> Option<Object> {
+        self.kernel.get()?.ipc.get(kind, id)
     }
 
     fn set_hostname(&self, name: &str) -> Result<(), Errno> {

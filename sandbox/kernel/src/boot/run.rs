@@ -184,6 +184,7 @@ fn make_kernel(prepared: Prepared, boot: &Boot) -> Result<Kernel, BootError> {
         secret: u64::from_ne_bytes(secret),
         devices: boot.devices.clone(),
         credentials_wanted: false.into(),
+        ipc: Default::default(),
         gate: Gate::default(),
         parked: Default::default(),
         facts,

@@ -22,6 +22,7 @@ pub enum Capability {
     NetBindService = 10,
     NetAdmin = 12,
     NetRaw = 13,
+    IpcOwner = 15,
     SysChroot = 18,
     SysPtrace = 19,
     SysAdmin = 21,

@@ -107,6 +107,8 @@ pub fn create(
     let cgroup = Cgroup::plan(&host, &spec.linux, id)?;
     let creator = ProcessId::current().ok_or(RuntimeError::SandboxDied)?;
     let (entry, _lock) = context.store.create(id)?;
+    let strace = context.debugging.strace(&spec).map_err(in_config)?;
+    let transport = context.debugging.transport()?;
     let tier = tier::default();
     let mut state = State {
         id: id.to_owned(),
@@ -118,6 +120,7 @@ pub fn create(
         sandbox: None,
         init: None,
         cgroup,
+        transport,
         spec,
     };
     let mut undo = Undo {
@@ -133,11 +136,17 @@ pub fn create(
     undo.cgroup = Some(state.cgroup.clone());
     limits::apply(&state.cgroup, &state.spec.linux.resources)?;
     devices::apply(&state.cgroup, &devices::rules(&state.spec))?;
+    let strace = match strace {
+        Some(scope) => Some((context.debugging.open_log(&context.store, id)?, scope)),
+        None => None,
+    };
     let blueprint = Blueprint {
         entry: &entry,
         state: &state,
         namespaces,
         process,
+        strace,
+        log: context.log.for_sandbox()?,
     };
     let newborn = tier.create(&blueprint, &mut |sandbox| {
         let known = State {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::print_json;
 use crate::RuntimeError;
 use crate::spec::{capability, default::OCI_VERSION};
+use crate::transport;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {}
@@ -86,10 +87,16 @@ fn document() -> Value {
         "annotations": {
             "io.caisson.version": env!("CARGO_PKG_VERSION"),
             "io.caisson.tiers": "kernel",
-            "io.caisson.transports": "notify",
+            "io.caisson.transports": transports(),
         },
         "potentiallyUnsafeConfigAnnotations": [],
     })
+}
+
+/// Those that this host supports.
+fn transports() -> String {
+    let names: Vec<&str> = transport::list().iter().map(|kind| kind.name()).collect();
+    names.join(",")
 }
 
 #[cfg(test)]

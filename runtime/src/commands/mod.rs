@@ -20,6 +20,7 @@ pub mod update;
 
 use crate::RuntimeError;
 use crate::cli::{Cli, Command};
+use crate::debugging::Debugging;
 use crate::log::Log;
 use crate::state::Store;
 
@@ -28,6 +29,7 @@ use crate::state::Store;
 pub struct Context {
     pub store: Store,
     pub log: Log,
+    pub debugging: Debugging,
 }
 
 /// Run a command; the number is the exit status.
@@ -36,6 +38,7 @@ pub fn run(cli: Cli) -> Result<u8, RuntimeError> {
     let context = Context {
         store: Store::new(cli.global.root.clone()),
         log: cli.global.log(),
+        debugging: cli.global.debugging(),
     };
     let done = |result: Result<(), RuntimeError>| result.map(|()| 0);
     match cli.command {

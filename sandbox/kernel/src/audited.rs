@@ -24,6 +24,12 @@ pub fn exit() -> ContinueToken {
     token()
 }
 
+/// A call that the table lets the host run as it is: it came here only to be logged, and nothing of it was looked at
+/// to decide on it.
+pub fn native(row: &caisson_abi::Row) -> Option<ContinueToken> {
+    (row.standard == caisson_abi::Disposition::Native).then(token)
+}
+
 /// kill(2), tkill(2), tgkill(2): integers; pids are the guest's own namespace's.
 pub fn signal() -> ContinueToken {
     token()

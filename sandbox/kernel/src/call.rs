@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::servant::{Identity, Servant};
+use crate::strace::Line;
 use crate::task::{Credentials, Directory, Process, Thread};
 use crate::transport::{Incoming, Transport};
 
@@ -23,6 +24,8 @@ pub struct Call<'k> {
     pub thread: Arc<Thread>,
     pub servant: &'k mut Servant,
     pub incoming: Incoming,
+    /// Begun in the log of calls; whoever ends the call ends it.
+    pub line: Option<Line>,
 }
 
 /// What a relative path starts from.

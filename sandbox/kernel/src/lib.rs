@@ -22,6 +22,8 @@ pub mod proc;
 mod reply;
 mod servant;
 mod serve;
+mod shortfall;
+mod strace;
 mod syscall;
 mod system;
 mod task;

@@ -11,7 +11,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use rustix::process::{Pid, Signal as RustixSignal, set_parent_process_death_signal};
 
 use super::message::{Description, Down, Up};
-use super::{devices, edges};
+use super::{devices, edges, subscriber};
 use crate::RuntimeError;
 use crate::cgroup::{self, Inherited};
 use crate::namespace::Origin;
@@ -47,12 +47,19 @@ pub fn main(mut arguments: impl Iterator<Item = String>) -> ! {
 
 fn live(boot: &OwnedFd, parent: i32) -> Result<Termination, RuntimeError> {
     die_with(parent)?;
-    let (message, mut fds) = caisson_wire::receive::<Down>(boot.as_fd())?;
-    let (Down::Build(description), Some(life_line), Some(control)) =
-        (message, fds.pop(), fds.pop())
+    let (message, fds) = caisson_wire::receive::<Down>(boot.as_fd())?;
+    let mut fds = fds.into_iter();
+    let (Down::Build(description), Some(control), Some(life_line)) =
+        (message, fds.next(), fds.next())
     else {
         return Err(RuntimeError::SandboxDied);
     };
+    let strace = description
+        .strace
+        .and_then(|scope| Some((fds.next()?, scope)));
+    if let (Some(format), Some(log)) = (description.log, fds.next()) {
+        subscriber::install(log.into(), format);
+    }
     // Before there are threads, see `join_as_kernel`.
     description.cgroup.join_as_kernel()?;
     detach()?;
@@ -68,6 +75,7 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Termination, RuntimeError> {
         &description.cgroup,
     )?;
     let mut kernel_boot = plan(&description, boot, control, join)?;
+    kernel_boot.strace = strace;
     let init = &mut kernel_boot.process;
     init.oom_score_adj = Some(spare_from_oom(init.oom_score_adj));
     home::complete(&mut init.env, init.uid, tree.root());
@@ -271,6 +279,8 @@ fn plan(
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect(),
         readonly_root: spec.root.as_ref().is_some_and(|root| root.readonly),
+        transport: description.transport,
+        strace: None,
     })
 }
 

@@ -108,15 +108,15 @@ fn spawn(
     slave: Option<&OwnedFd>,
     null: Option<&OwnedFd>,
 ) -> Result<Guest, RuntimeError> {
-    let secret = match converse(exec.entry, &Request::Secret, &[])? {
-        (Response::Secret(secret), _) => secret,
+    let facts = match converse(exec.entry, &Request::Filter, &[])? {
+        (Response::Filter(facts), _) => facts,
         _ => {
             return Err(RuntimeError::Sandbox {
-                message: "unexpected answer to a request for the secret".into(),
+                message: "unexpected answer to a request for the filter".into(),
             });
         }
     };
-    let filter = caisson_kernel::guest_filter(secret);
+    let filter = caisson_kernel::guest_filter(&facts);
     let landlock =
         caisson_sys::landlock::deny_all().map_err(RuntimeError::step("landlock_create_ruleset"))?;
     let files = exec.cgroup.guest_files(Inherited::Nothing)?;

@@ -7,7 +7,6 @@ pub mod cgroup;
 pub mod cli;
 pub mod commands;
 pub mod console;
-pub mod debugging;
 mod error;
 pub mod hooks;
 pub mod log;
@@ -19,6 +18,5 @@ pub mod spec;
 pub mod state;
 pub mod tier;
 pub mod time;
-pub mod transport;
 
 pub use error::RuntimeError;

@@ -1,6 +1,7 @@
 //! One command, one file.
 
 pub mod check;
+pub mod checkpoint;
 pub mod create;
 pub mod delete;
 pub mod events;
@@ -20,7 +21,6 @@ pub mod update;
 
 use crate::RuntimeError;
 use crate::cli::{Cli, Command};
-use crate::debugging::Debugging;
 use crate::log::Log;
 use crate::state::Store;
 
@@ -29,7 +29,6 @@ use crate::state::Store;
 pub struct Context {
     pub store: Store,
     pub log: Log,
-    pub debugging: Debugging,
 }
 
 /// Run a command; the number is the exit status.
@@ -38,7 +37,6 @@ pub fn run(cli: Cli) -> Result<u8, RuntimeError> {
     let context = Context {
         store: Store::new(cli.global.root.clone()),
         log: cli.global.log(),
-        debugging: cli.global.debugging(),
     };
     let done = |result: Result<(), RuntimeError>| result.map(|()| 0);
     match cli.command {
@@ -58,6 +56,8 @@ pub fn run(cli: Cli) -> Result<u8, RuntimeError> {
         Command::Resume(arguments) => done(resume::run(&context, &arguments)),
         Command::Update(arguments) => done(update::run(&context, &arguments)),
         Command::Events(arguments) => done(events::run(&context, &arguments)),
+        Command::Checkpoint(arguments) => done(checkpoint::refuse("checkpoint", &arguments)),
+        Command::Restore(arguments) => done(checkpoint::refuse("restore", &arguments)),
     }
 }
 

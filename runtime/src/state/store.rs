@@ -222,7 +222,6 @@ mod tests {
                 name: "/x".into(),
                 groups: vec![],
             },
-            transport: Default::default(),
             spec: crate::spec::default::spec(),
         }
     }

@@ -38,16 +38,7 @@ pub const PLAIN_FAMILIES: &[&str] = &[
     "poll",
     "hostile",
     "unix",
-    "sysv",
     "netlink",
-    "files",
-    "permission",
-    "locks",
-    "memfd",
-    "authority",
-    "children",
-    "image",
-    "foreign",
 ];
 
 /// All families that prove rows of the table.
@@ -80,16 +71,7 @@ pub const FAMILIES: &[&str] = &[
     "poll",
     "hostile",
     "unix",
-    "sysv",
     "netlink",
-    "files",
-    "permission",
-    "locks",
-    "memfd",
-    "authority",
-    "children",
-    "image",
-    "foreign",
     "refused",
 ];
 

@@ -93,7 +93,6 @@ impl Gate {
                 thread,
                 servant,
                 incoming: held.incoming,
-                line: None,
             };
             work(&mut call)
         })?

@@ -2,7 +2,6 @@
 
 use std::ffi::CString;
 use std::os::fd::AsFd;
-use std::sync::atomic::Ordering;
 
 use caisson_sys::surgery::ExecRegisters;
 use caisson_wire::ProcessSpec;
@@ -11,7 +10,7 @@ use rustix::io::Errno;
 use super::program::with_prefix;
 use super::{Plan, Program, Strings, donate, find_in_path, open_program};
 use crate::call::Call;
-use crate::task::{AfterExec, after_exec, lock};
+use crate::task::{Credentials, after_exec, lock};
 
 /// An exec as a guest or the runtime asks for it.
 #[derive(Debug)]
@@ -37,8 +36,9 @@ pub struct Scratch {
 /// call still waits for its answer.
 pub fn run(call: &mut Call<'_>, request: Request, scratch: Scratch) -> Result<(), Errno> {
     let program = open_program(call, request.directory, &request.path, request.empty_path)?;
-    let after = after(call, &program)?;
-    start(call, program, request, after, scratch)
+    let credentials = call.credentials();
+    let (credentials, secure) = after_exec(&credentials, program.privileges);
+    start(call, program, request, (credentials, secure), scratch)
 }
 
 /// The first exec of a process that the runtime made: arguments come from its spec.
@@ -56,8 +56,7 @@ pub fn first_exec(call: &mut Call<'_>, spec: &ProcessSpec) -> Result<(), Errno> 
     // Capabilities of the spec are what the process has, whoever it is: no exec rules apply.
     let program = open_program(call, request.directory, &request.path, false)?;
     let before = call.credentials();
-    let mut after = after(call, &program)?;
-    let credentials = &mut after.credentials;
+    let (mut credentials, secure) = after_exec(&before, program.privileges);
     if credentials.euid == before.euid && before.euid != 0 {
         credentials.caps.ambient = before.caps.ambient;
     }
@@ -65,7 +64,7 @@ pub fn first_exec(call: &mut Call<'_>, spec: &ProcessSpec) -> Result<(), Errno> 
         call,
         program,
         request,
-        after,
+        (credentials, secure),
         Scratch {
             empty_path,
             argv,
@@ -74,16 +73,11 @@ pub fn first_exec(call: &mut Call<'_>, spec: &ProcessSpec) -> Result<(), Errno> 
     )
 }
 
-fn after(call: &Call<'_>, program: &Program) -> Result<AfterExec, Errno> {
-    let no_new_privs = call.process().no_new_privs.load(Ordering::Acquire);
-    after_exec(&call.credentials(), program.privileges, no_new_privs)
-}
-
 fn start(
     call: &mut Call<'_>,
     program: Program,
     request: Request,
-    after: AfterExec,
+    (credentials, secure): (Credentials, bool),
     scratch: Scratch,
 ) -> Result<(), Errno> {
     let process = call.process().clone();
@@ -97,11 +91,6 @@ fn start(
             return Err(Errno::AGAIN);
         }
         let comm = comm(&request.path, &program)?;
-        let before = call.credentials();
-        let dumpable = program.readable
-            && before.euid == before.ruid
-            && before.egid == before.rgid
-            && !before.changes_dumpable(&after.credentials);
         *slot = Some(Plan {
             tid: call.incoming.tid,
             program: program.file,
@@ -111,9 +100,8 @@ fn start(
             filename: program.filename,
             comm,
             exe: program.exe,
-            credentials: after.credentials,
-            secure: after.secure,
-            dumpable,
+            credentials,
+            secure,
             room: None,
             taken: false,
         });

@@ -1,5 +1,0 @@
-//! Entropy device: the host's random bytes.
-
-mod device;
-
-pub use device::Rng;

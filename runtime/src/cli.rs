@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use caisson_wire::{TraceScope, TransportKind};
 use clap::{Args, Parser, Subcommand};
 
 use crate::RuntimeError;
 use crate::commands::{
-    checkpoint, create, delete, events, exec, features, kill, list, pause, ps, resume, run, spec,
-    start, state, update,
+    create, delete, events, exec, features, kill, list, pause, ps, resume, run, spec, start, state,
+    update,
 };
+use crate::debugging::Debugging;
 use crate::log::{Format, Log};
 use crate::spec::default::OCI_VERSION;
 
@@ -44,6 +46,22 @@ pub struct Global {
     /// Manage cgroups through systemd (not supported)
     #[arg(long)]
     pub systemd_cgroup: bool,
+    /// How system calls reach the app kernel of a new container; by default whatever the host supports
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub transport: Option<Transport>,
+    /// Log the system calls of a new container: those that the app kernel serves or refuses, or all
+    #[arg(
+        long,
+        value_enum,
+        value_name = "CALLS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "served"
+    )]
+    pub strace: Option<Strace>,
+    /// Where --strace writes; by default ID.strace.log in --root
+    #[arg(long, value_name = "FILE", requires = "strace")]
+    pub strace_log: Option<PathBuf>,
     /// Accepted for compatibility; caisson needs root
     #[arg(long, value_name = "MODE", hide = true, num_args = 1)]
     pub rootless: Option<String>,
@@ -52,7 +70,46 @@ pub struct Global {
     pub criu: Option<String>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Transport {
+    Notify,
+    Ptrace,
+}
+
+impl From<Transport> for TransportKind {
+    fn from(transport: Transport) -> TransportKind {
+        match transport {
+            Transport::Notify => TransportKind::Notify,
+            Transport::Ptrace => TransportKind::Ptrace,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Strace {
+    Served,
+    All,
+}
+
+impl From<Strace> for TraceScope {
+    fn from(strace: Strace) -> TraceScope {
+        match strace {
+            Strace::Served => TraceScope::Served,
+            Strace::All => TraceScope::All,
+        }
+    }
+}
+
 impl Global {
+    /// What was asked for beside the bundle.
+    pub fn debugging(&self) -> Debugging {
+        Debugging {
+            transport: self.transport.map(TransportKind::from),
+            strace: self.strace.map(TraceScope::from),
+            strace_log: self.strace_log.clone(),
+        }
+    }
+
     pub fn log(&self) -> Log {
         Log {
             file: self.log.clone(),
@@ -109,10 +166,6 @@ pub enum Command {
     Update(update::Arguments),
     /// Print resource usage as JSON lines
     Events(events::Arguments),
-    /// Not supported
-    Checkpoint(checkpoint::Arguments),
-    /// Not supported
-    Restore(checkpoint::Arguments),
 }
 
 /// Parse the command line; help, version and usage errors are printed here.
@@ -166,6 +219,18 @@ mod tests {
         );
         let cli = Cli::try_parse_from(["caisson", "delete", "c1", "--force"]).expect("parses");
         assert!(matches!(cli.command, Command::Delete(arguments) if arguments.force));
+    }
+
+    #[test]
+    fn strace_needs_no_value_and_takes_none_of_the_next_word() {
+        let cli = Cli::try_parse_from(["caisson", "--strace", "--transport=ptrace", "list"])
+            .expect("parses");
+        assert_eq!(cli.global.strace, Some(Strace::Served));
+        assert_eq!(cli.global.transport, Some(Transport::Ptrace));
+        let cli = Cli::try_parse_from(["caisson", "--strace=all", "list"]).expect("parses");
+        assert_eq!(cli.global.strace, Some(Strace::All));
+        assert!(Cli::try_parse_from(["caisson", "--strace-log", "/x", "list"]).is_err());
+        assert!(Cli::try_parse_from(["caisson", "--transport=kvm", "list"]).is_err());
     }
 
     #[test]

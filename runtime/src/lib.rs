@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod cli;
 pub mod commands;
 pub mod console;
+pub mod debugging;
 mod error;
 pub mod hooks;
 pub mod log;
@@ -18,5 +19,6 @@ pub mod spec;
 pub mod state;
 pub mod tier;
 pub mod time;
+pub mod transport;
 
 pub use error::RuntimeError;

@@ -7,7 +7,20 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+use crate::RuntimeError;
+
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    clap::ValueEnum,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     #[default]
     Text,
@@ -60,7 +73,22 @@ impl Log {
         }
     }
 
-    fn line(&self, level: Level, message: &str) -> String {
+    /// For the sandbox's own messages, under `--debug`: the log file, or a copy of standard error.
+    pub fn for_sandbox(&self) -> Result<Option<(File, Format)>, RuntimeError> {
+        if !self.debug {
+            return Ok(None);
+        }
+        let file = match &self.file {
+            Some(path) => open(path).map_err(RuntimeError::file(path, "--log"))?,
+            None => File::from(
+                rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3)
+                    .map_err(RuntimeError::step("dup standard error"))?,
+            ),
+        };
+        Ok(Some((file, self.format)))
+    }
+
+    pub(crate) fn line(&self, level: Level, message: &str) -> String {
         let time = crate::time::now();
         let level = level.word();
         match self.format {

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::print_json;
 use crate::RuntimeError;
 use crate::cgroup::{Version, host::Host};
+use crate::transport;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {}
@@ -19,7 +20,14 @@ struct Finding {
 
 /// Status 1 when something that every sandbox needs is missing.
 pub fn run(_arguments: &Arguments) -> Result<u8, RuntimeError> {
-    let findings = [root(), kernel(), notify(), fuse(), landlock(), cgroups()];
+    let findings = [
+        root(),
+        kernel(),
+        transports(),
+        fuse(),
+        landlock(),
+        cgroups(),
+    ];
     let good = findings.iter().all(|finding| finding.good);
     let list: Vec<_> = findings
         .iter()
@@ -27,7 +35,7 @@ pub fn run(_arguments: &Arguments) -> Result<u8, RuntimeError> {
         .collect();
     print_json(&json!({
         "ok": good,
-        "tiers": {"kernel": {"transports": if good { vec!["notify"] } else { vec![] }}},
+        "tiers": {"kernel": {"transports": if good { names() } else { vec![] }}},
         "checks": list,
     }))?;
     Ok(u8::from(!good))
@@ -57,14 +65,18 @@ fn kernel() -> Finding {
     }
 }
 
-fn notify() -> Finding {
-    let path = "/proc/sys/kernel/seccomp/actions_avail";
+fn names() -> Vec<&'static str> {
+    transport::list().iter().map(|kind| kind.name()).collect()
+}
+
+/// One of them is needed: user notification, or seccomp events under ptrace.
+fn transports() -> Finding {
+    let path = transport::ACTIONS;
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    let good = text.split_whitespace().any(|action| action == "user_notif");
     Finding {
-        name: "seccomp user notification",
-        good,
-        detail: format!("{path}: {}", text.trim()),
+        name: "transport",
+        good: !names().is_empty(),
+        detail: format!("{}; {path}: {}", names().join(" "), text.trim()),
     }
 }
 

@@ -11,7 +11,6 @@ use crate::hooks;
 use crate::log::Level;
 use crate::process::ProcessId;
 use crate::rootfs::RootfsError;
-use crate::spec::schedule::{self, Which};
 use crate::spec::{self, Spec, process};
 use crate::state::{Entry, Phase, State, Status};
 use crate::tier::{self, Blueprint, Newborn, kernel::Committed};
@@ -40,7 +39,7 @@ pub struct Bundle {
     /// Pass N more descriptors to the container (only 0 is supported)
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub preserve_fds: u32,
-    /// Accepted for compatibility: where the root cannot be pivoted (a ramdisk), create fails all the same
+    /// Not supported: the container's tree always becomes the root by pivot_root
     #[arg(long)]
     pub no_pivot: bool,
     /// Accepted for compatibility: guests have no keyrings
@@ -56,6 +55,13 @@ impl Bundle {
                 "--preserve-fds",
                 self.preserve_fds,
                 reason,
+            ));
+        }
+        if self.no_pivot {
+            return Err(RuntimeError::option(
+                "--no-pivot",
+                "true",
+                "the sandbox needs pivot_root",
             ));
         }
         Ok(())
@@ -101,6 +107,8 @@ pub fn create(
     let cgroup = Cgroup::plan(&host, &spec.linux, id)?;
     let creator = ProcessId::current().ok_or(RuntimeError::SandboxDied)?;
     let (entry, _lock) = context.store.create(id)?;
+    let strace = context.debugging.strace(&spec).map_err(in_config)?;
+    let transport = context.debugging.transport()?;
     let tier = tier::default();
     let mut state = State {
         id: id.to_owned(),
@@ -112,6 +120,7 @@ pub fn create(
         sandbox: None,
         init: None,
         cgroup,
+        transport,
         spec,
     };
     let mut undo = Undo {
@@ -127,11 +136,17 @@ pub fn create(
     undo.cgroup = Some(state.cgroup.clone());
     limits::apply(&state.cgroup, &state.spec.linux.resources)?;
     devices::apply(&state.cgroup, &devices::rules(&state.spec))?;
+    let strace = match strace {
+        Some(scope) => Some((context.debugging.open_log(&context.store, id)?, scope)),
+        None => None,
+    };
     let blueprint = Blueprint {
         entry: &entry,
         state: &state,
         namespaces,
         process,
+        strace,
+        log: context.log.for_sandbox()?,
     };
     let newborn = tier.create(&blueprint, &mut |sandbox| {
         let known = State {
@@ -141,9 +156,6 @@ pub fn create(
         undo.hooked = Some(known.clone());
         run_hooks(&known)
     })?;
-    if let Some(init) = &state.spec.process {
-        schedule::apply(init, newborn.init.pid, Which::Init)?;
-    }
     (state.sandbox, state.init) = (Some(newborn.sandbox), Some(newborn.init));
     state.phase = Phase::Created;
     let committed = finish(&entry, &state, bundle, terminal, newborn, &mut undo)?;

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use caisson_wire::Shortfall;
+use serde_json::{Value, json};
 
 use super::{Context, print};
 use crate::RuntimeError;
 use crate::cgroup::stats;
 use crate::state::{State, Status};
+use crate::tier;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -46,7 +48,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError>
     if state.status() == Status::Stopped {
         return Err(RuntimeError::NotRunning);
     }
-    line(&state)?;
+    line(context, &state)?;
     if arguments.stats {
         return Ok(());
     }
@@ -56,14 +58,31 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError>
             .is_none_or(|sandbox| sandbox.wait_end(arguments.interval))
     };
     while !ended() {
-        line(&state)?;
+        line(context, &state)?;
     }
     Ok(())
 }
 
-fn line(state: &State) -> Result<(), RuntimeError> {
-    let event = json!({"type": "stats", "id": state.id, "data": stats::read(&state.cgroup)});
+fn line(context: &Context, state: &State) -> Result<(), RuntimeError> {
+    let mut event = json!({"type": "stats", "id": state.id, "data": stats::read(&state.cgroup)});
+    // runc has no such thing; a container that has just ended has no figures any more.
+    if let Ok(list) = tier::of(state)?.shortfalls(&context.store.entry(&state.id)?) {
+        event["caisson"] = json!({
+            "refused": tell(&list, |shortfall| shortfall.refused),
+            "failed": tell(&list, |shortfall| !shortfall.refused),
+        });
+    }
     print(&format!("{event}\n"))
+}
+
+/// Calls that guests made in vain: by the table (`refused`), or because of what they asked for (`failed`).
+fn tell(list: &[Shortfall], wanted: impl Fn(&Shortfall) -> bool) -> Value {
+    list.iter()
+        .filter(|shortfall| wanted(shortfall))
+        .map(|shortfall| {
+            json!({"call": shortfall.call, "errno": shortfall.errno, "count": shortfall.count})
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use super::print_json;
 use crate::RuntimeError;
 use crate::spec::{capability, default::OCI_VERSION};
+use crate::transport;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {}
 
 /// Mount options that `rootfs::options` knows; a test holds the two together.
 const MOUNT_OPTIONS: &[&str] = &[
-    "acl",
     "async",
     "atime",
     "bind",
@@ -20,23 +20,16 @@ const MOUNT_OPTIONS: &[&str] = &[
     "diratime",
     "dirsync",
     "exec",
-    "idmap",
-    "iversion",
     "lazytime",
     "loud",
-    "mand",
-    "noacl",
     "noatime",
     "nodev",
     "nodiratime",
     "noexec",
-    "noiversion",
     "nolazytime",
-    "nomand",
     "norelatime",
     "nostrictatime",
     "nosuid",
-    "nosymfollow",
     "private",
     "ratime",
     "rbind",
@@ -44,7 +37,6 @@ const MOUNT_OPTIONS: &[&str] = &[
     "rdiratime",
     "relatime",
     "rexec",
-    "ridmap",
     "rnoatime",
     "rnodev",
     "rnodiratime",
@@ -52,7 +44,6 @@ const MOUNT_OPTIONS: &[&str] = &[
     "rnorelatime",
     "rnostrictatime",
     "rnosuid",
-    "rnosymfollow",
     "ro",
     "rprivate",
     "rrelatime",
@@ -62,7 +53,6 @@ const MOUNT_OPTIONS: &[&str] = &[
     "rslave",
     "rstrictatime",
     "rsuid",
-    "rsymfollow",
     "runbindable",
     "rw",
     "shared",
@@ -70,9 +60,7 @@ const MOUNT_OPTIONS: &[&str] = &[
     "slave",
     "strictatime",
     "suid",
-    "symfollow",
     "sync",
-    "tmpcopyup",
     "unbindable",
 ];
 
@@ -87,55 +75,43 @@ fn document() -> Value {
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         "mountOptions": MOUNT_OPTIONS,
         "linux": {
-            "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "uts"],
+            "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "uts"],
             "capabilities": &capability::NAMES[..],
-            "cgroup": {"v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true},
+            "cgroup": {"v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": false},
             "seccomp": {"enabled": false},
             "apparmor": {"enabled": false},
             "selinux": {"enabled": false},
             "intelRdt": {"enabled": false},
-            "mountExtensions": {"idmap": {"enabled": true}},
-            "netDevices": {"enabled": false},
-            "memoryPolicy": {},
+            "mountExtensions": {"idmap": {"enabled": false}},
         },
         "annotations": {
             "io.caisson.version": env!("CARGO_PKG_VERSION"),
             "io.caisson.tiers": "kernel",
-            "io.caisson.transports": "notify",
+            "io.caisson.transports": transports(),
         },
         "potentiallyUnsafeConfigAnnotations": [],
     })
+}
+
+/// Those that this host supports.
+fn transports() -> String {
+    let names: Vec<&str> = transport::list().iter().map(|kind| kind.name()).collect();
+    names.join(",")
 }
 
 #[cfg(test)]
 mod tests {
     use super::MOUNT_OPTIONS;
     use crate::rootfs::options::parse;
-    use crate::spec::types::{IdMapping, Mount};
+    use crate::spec::types::Mount;
 
     #[test]
     fn every_listed_mount_option_is_accepted() {
         for option in MOUNT_OPTIONS {
-            let mapping = IdMapping {
-                size: 1,
-                ..IdMapping::default()
-            };
-            let kind = if *option == "tmpcopyup" {
-                "tmpfs"
-            } else {
-                "bind"
-            };
-            let idmapped = if option.ends_with("idmap") {
-                vec![mapping]
-            } else {
-                Vec::new()
-            };
             let mount = Mount {
-                kind: kind.into(),
+                kind: "bind".into(),
                 source: "/s".into(),
                 options: vec![(*option).to_owned()],
-                uid_mappings: idmapped.clone(),
-                gid_mappings: idmapped,
                 ..Mount::default()
             };
             parse(&mount, 0).expect(option);

@@ -1,7 +1,6 @@
 //! One command, one file.
 
 pub mod check;
-pub mod checkpoint;
 pub mod create;
 pub mod delete;
 pub mod events;
@@ -21,6 +20,7 @@ pub mod update;
 
 use crate::RuntimeError;
 use crate::cli::{Cli, Command};
+use crate::debugging::Debugging;
 use crate::log::Log;
 use crate::state::Store;
 
@@ -29,6 +29,7 @@ use crate::state::Store;
 pub struct Context {
     pub store: Store,
     pub log: Log,
+    pub debugging: Debugging,
 }
 
 /// Run a command; the number is the exit status.
@@ -37,6 +38,7 @@ pub fn run(cli: Cli) -> Result<u8, RuntimeError> {
     let context = Context {
         store: Store::new(cli.global.root.clone()),
         log: cli.global.log(),
+        debugging: cli.global.debugging(),
     };
     let done = |result: Result<(), RuntimeError>| result.map(|()| 0);
     match cli.command {
@@ -56,8 +58,6 @@ pub fn run(cli: Cli) -> Result<u8, RuntimeError> {
         Command::Resume(arguments) => done(resume::run(&context, &arguments)),
         Command::Update(arguments) => done(update::run(&context, &arguments)),
         Command::Events(arguments) => done(events::run(&context, &arguments)),
-        Command::Checkpoint(arguments) => done(checkpoint::refuse("checkpoint", &arguments)),
-        Command::Restore(arguments) => done(checkpoint::refuse("restore", &arguments)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use caisson_wire::TransportKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -59,6 +60,9 @@ pub struct State {
     /// The guest's init on the host: the target of `kill`.
     pub init: Option<ProcessId>,
     pub cgroup: Cgroup,
+    /// How system calls reach the app kernel.
+    #[serde(default)]
+    pub transport: TransportKind,
     /// The checked config.json.
     pub spec: Spec,
 }

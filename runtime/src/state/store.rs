@@ -222,6 +222,7 @@ mod tests {
                 name: "/x".into(),
                 groups: vec![],
             },
+            transport: Default::default(),
             spec: crate::spec::default::spec(),
         }
     }

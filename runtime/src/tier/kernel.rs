@@ -9,12 +9,13 @@ mod edges;
 mod exec;
 mod fuse;
 mod message;
+mod subscriber;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
-use caisson_wire::{BootReply, Request, Response};
+use caisson_wire::{BootReply, Request, Response, Shortfall};
 use rustix::io::FdFlags;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
@@ -108,11 +109,11 @@ impl Tier for KernelTier {
         };
         let sandbox = ProcessId::of(pid).ok_or(RuntimeError::SandboxDied)?;
         let description = Description::new(blueprint);
-        let sent = caisson_wire::send(
-            boot.as_fd(),
-            &Down::Build(Box::new(description)),
-            &[control.as_fd(), life_end.as_fd()],
-        );
+        let mut fds = vec![control.as_fd(), life_end.as_fd()];
+        fds.extend(blueprint.strace.iter().map(|(file, _)| file.as_fd()));
+        fds.extend(blueprint.log.iter().map(|(file, _)| file.as_fd()));
+        let sent = caisson_wire::send(boot.as_fd(), &Down::Build(Box::new(description)), &fds);
+        drop(fds);
         // A sandbox that died before it read says why in `receive`.
         drop((control, life_end));
         if sent.is_ok() && self.wait_mounted(&boot)? {
@@ -135,6 +136,15 @@ impl Tier for KernelTier {
 
     fn exec(&self, exec: &Exec<'_>) -> Result<Running, RuntimeError> {
         exec::exec(exec)
+    }
+
+    fn shortfalls(&self, entry: &Entry) -> Result<Vec<Shortfall>, RuntimeError> {
+        match converse(entry, &Request::Shortfalls, &[])? {
+            (Response::Shortfalls(list), _) => Ok(list),
+            _ => Err(RuntimeError::Sandbox {
+                message: "unexpected answer to a request for refused calls".into(),
+            }),
+        }
     }
 
     fn unblock(&self, pid: i32) {
@@ -201,7 +211,7 @@ fn ask(
     match converse(entry, request, fds)? {
         (Response::Done, fds) => Ok(fds),
         (Response::Failed { message, .. }, _) => Err(RuntimeError::Sandbox { message }),
-        (Response::Secret(_), _) => Err(RuntimeError::Sandbox {
+        (Response::Filter(_) | Response::Shortfalls(_), _) => Err(RuntimeError::Sandbox {
             message: "unexpected answer".into(),
         }),
     }

@@ -5,15 +5,16 @@
 
 pub mod kernel;
 
+use std::fs::File;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use caisson_wire::ProcessSpec;
+use caisson_wire::{ProcessSpec, Shortfall, TraceScope};
 
 use crate::RuntimeError;
 use crate::cgroup::Cgroup;
+use crate::log::Format;
 use crate::namespace::Namespaces;
 use crate::process::ProcessId;
-use crate::spec::types::Process;
 use crate::state::{Entry, State};
 
 /// What a sandbox is made from.
@@ -24,6 +25,10 @@ pub struct Blueprint<'a> {
     pub state: &'a State,
     pub namespaces: Namespaces,
     pub process: ProcessSpec,
+    /// A log of the calls that guests make.
+    pub strace: Option<(File, TraceScope)>,
+    /// The runtime's own log, if it is to hear of everything.
+    pub log: Option<(File, Format)>,
 }
 
 /// A sandbox that stands and waits for `start`.
@@ -45,8 +50,6 @@ pub struct Exec<'a> {
     pub entry: &'a Entry,
     pub cgroup: &'a Cgroup,
     pub process: ProcessSpec,
-    /// What `process` was made from: its scheduling attributes are set from outside.
-    pub document: &'a Process,
     pub console: Option<ConsoleSize>,
     /// Standard input, output and error without a terminal; our own if `None`.
     pub stdio: Option<[BorrowedFd<'a>; 3]>,
@@ -80,6 +83,8 @@ pub trait Tier {
     /// Let the init process execute its program.
     fn start(&self, entry: &Entry) -> Result<(), RuntimeError>;
     fn exec(&self, exec: &Exec<'_>) -> Result<Running, RuntimeError>;
+    /// Calls of guests that were refused or are not supported.
+    fn shortfalls(&self, entry: &Entry) -> Result<Vec<Shortfall>, RuntimeError>;
     /// Free process `pid` of a sandbox, which was sent SIGKILL and has not ended, from what holds it.
     fn unblock(&self, pid: i32);
 }

@@ -3,7 +3,7 @@
 //! The BPF compiler is tested against [`decide`]; nothing calls it to serve a guest.
 
 use crate::errno::Errno;
-use crate::row::{Disposition, Otherwise, row};
+use crate::row::{Disposition, LOADER_PLAN_NR, Otherwise, nr, row};
 
 /// `AUDIT_ARCH_X86_64`: how seccomp names the 64-bit entry (and x32, told apart by the number).
 pub const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
@@ -71,6 +71,41 @@ pub fn decide(level: Level, secret: u64, call: &Call) -> Action {
     match row(call.number) {
         Some(row) => row.disposition(level).decide(&call.arguments, secret),
         None => Action::Refuse(Errno::ENOSYS),
+    }
+}
+
+/// Refused calls that the filter itself answers, because programs make them as a matter of course: C libraries ask
+/// for clone3 at each new process and thread. Others are delivered to the app kernel, which answers with the table's
+/// error and counts them.
+pub const QUIETLY_REFUSED: &[u32] = &[nr::clone3];
+
+/// Whether a call that the table refuses, or does not know, is delivered to the app kernel all the same.
+#[must_use]
+pub fn is_counted(number: u32) -> bool {
+    number < LOADER_PLAN_NR && !QUIETLY_REFUSED.contains(&number)
+}
+
+/// What the guest's filter does with `call`: as [`decide`], but what is to be counted is delivered.
+#[must_use]
+pub fn deliver(level: Level, secret: u64, call: &Call) -> Action {
+    match decide(level, secret, call) {
+        Action::Refuse(_) if is_counted(call.number) => Action::Emulate,
+        action => action,
+    }
+}
+
+/// The error of a call that was delivered for being counted; `None` if a handler or the host serves it.
+#[must_use]
+pub fn refusal(level: Level, number: u32, arguments: &[u64; 6]) -> Option<Errno> {
+    let Some(row) = row(number) else {
+        return Some(Errno::ENOSYS);
+    };
+    match row.disposition(level) {
+        Disposition::Refuse(errno) => Some(*errno),
+        Disposition::NativeWhen(rule, Otherwise::Refuse(errno)) if !rule.holds(arguments, 0) => {
+            Some(*errno)
+        }
+        _ => None,
     }
 }
 

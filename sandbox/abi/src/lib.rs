@@ -13,7 +13,10 @@ mod row;
 mod rule;
 mod table;
 
-pub use decide::{AUDIT_ARCH_X86_64, Action, Call, Level, X32_LAST, X32_SYSCALL_BIT, decide};
+pub use decide::{
+    AUDIT_ARCH_X86_64, Action, Call, Level, QUIETLY_REFUSED, X32_LAST, X32_SYSCALL_BIT, decide,
+    deliver, is_counted, refusal,
+};
 pub use document::markdown;
 pub use errno::Errno;
 pub use row::{Disposition, LOADER_PLAN_NR, Otherwise, Row, TABLE, nr, row, row_named};

@@ -49,7 +49,7 @@ macro_rules! for_each_syscall {
     ($($callback:tt)+) => { $($callback)+ {
 
 0 read native strict emulate(io::read) "Reads from any descriptor the guest holds." test "io::read";
-1 write native strict emulate(io::write) "Writes to any descriptor the guest holds." test "io::write";
+1 write native strict emulate(io::write) "Writes to any descriptor the guest holds; set-user-ID and set-group-ID bits of the file are cleared even for a writer with CAP_FSETID." test "io::write";
 2 open emulate(open::open) "Opens files, directories, fifos and permitted devices of the container's tree." test "open::open";
 3 close native strict emulate(io::close) "Complete." test "io::close";
 4 stat emulate(stat::stat) "Complete; device numbers are the host's." test "stat::stat";
@@ -77,9 +77,9 @@ macro_rules! for_each_syscall {
 26 msync native "Complete." test "memory::msync";
 27 mincore native "Complete." test "memory::mincore";
 28 madvise native "Complete; advice that needs a capability fails with EPERM." test "memory::madvise";
-29 shmget native "System V shared memory of the container's own IPC namespace; permission is decided for the sandbox's host user, which does not keep the container's users apart." test "ipc::shmget";
-30 shmat native "Complete." test "ipc::shmat";
-31 shmctl native "Complete, except that the owner shown is the sandbox's host user." test "ipc::shmctl";
+29 shmget emulate(ipc::shmget) "System V shared memory of the container's own IPC namespace; owner and permission are the guest's." test "ipc::shmget";
+30 shmat emulate(ipc::shmat) "Complete." test "ipc::shmat";
+31 shmctl emulate(ipc::shmctl) "Complete; shm_lpid is 0 once that process has ended." test "ipc::shmctl";
 32 dup native strict emulate(io::dup) "Complete." test "io::dup";
 33 dup2 native strict emulate(io::dup2) "Complete." test "io::dup2";
 34 pause native "Complete." test "signal::pause";
@@ -107,19 +107,19 @@ macro_rules! for_each_syscall {
 56 clone native when(CLONE) else emulate(process::clone) "Threads are native; processes are checked and recorded by the app kernel; namespace flags are refused with EPERM." test "process::clone";
 57 fork emulate(process::fork) "Complete." test "process::fork";
 58 vfork emulate(process::vfork) "Complete." test "process::vfork";
-59 execve emulate(exec::execve) "ELF programs and #! scripts; set-user-ID and file capabilities take effect on guest credentials only. EMFILE when the descriptor table is full to the hard limit." test "exec::execve";
+59 execve emulate(exec::execve) "ELF programs and #! scripts; ETXTBSY protects the program, found by its name, and not its interpreter; set-user-ID and file capabilities take effect on guest credentials only. EMFILE when the descriptor table is full to the hard limit." test "exec::execve";
 60 exit emulate(process::exit) "Complete." test "process::exit";
 61 wait4 native "Complete." test "process::wait4";
 62 kill emulate(signal::kill) "Complete; permission is decided by guest credentials. A group of which only some may be signalled gets the signal without the sender's pid." test "signal::kill";
 63 uname emulate(system::uname) "Shows the container's host name and the kernel release the sandbox presents." test "system::uname";
-64 semget native "System V semaphores of the container's own IPC namespace; permission is decided for the sandbox's host user, which does not keep the container's users apart." test "ipc::semget";
-65 semop native "Complete." test "ipc::semop";
-66 semctl native "Complete, except that the owner shown is the sandbox's host user." test "ipc::semctl";
+64 semget emulate(ipc::semget) "System V semaphores of the container's own IPC namespace; owner and permission are the guest's." test "ipc::semget";
+65 semop emulate(ipc::semop) "Complete; for those who may read but not change, SEM_UNDO is without effect, as waiting for zero has nothing to undo." test "ipc::semop";
+66 semctl emulate(ipc::semctl) "Complete." test "ipc::semctl";
 67 shmdt native "Complete." test "ipc::shmdt";
-68 msgget native "System V message queues of the container's own IPC namespace; permission is decided for the sandbox's host user, which does not keep the container's users apart." test "ipc::msgget";
-69 msgsnd native "Complete." test "ipc::msgsnd";
-70 msgrcv native "Complete." test "ipc::msgrcv";
-71 msgctl native "Complete, except that the owner shown is the sandbox's host user." test "ipc::msgctl";
+68 msgget emulate(ipc::msgget) "System V message queues of the container's own IPC namespace; owner and permission are the guest's." test "ipc::msgget";
+69 msgsnd emulate(ipc::msgsnd) "Complete." test "ipc::msgsnd";
+70 msgrcv emulate(ipc::msgrcv) "Complete." test "ipc::msgrcv";
+71 msgctl emulate(ipc::msgctl) "Complete; msg_lspid and msg_lrpid are 0 once those processes have ended." test "ipc::msgctl";
 72 fcntl native when(FCNTL) else refuse(EINVAL) strict emulate(io::fcntl) "Complete except for leases and directory notification (F_SETLEASE, F_NOTIFY); for the signals of F_SETOWN permission is decided for the sandbox's host user, which does not keep the container's users apart." test "io::fcntl";
 73 flock native strict emulate(io::flock) "Complete." test "io::flock";
 74 fsync native strict emulate(io::fsync) "Complete." test "io::fsync";
@@ -205,7 +205,7 @@ macro_rules! for_each_syscall {
 154 modify_ldt refuse(ENOSYS) "Not available: 16-bit and segmented programs are not supported." test "refused::modify_ldt";
 155 pivot_root emulate(mount::pivot_root) "Refused with EPERM: the container's mount tree is fixed when it starts." test "mount::pivot_root";
 156 _sysctl refuse(ENOSYS) "Not available, as since Linux 5.5." test "refused::_sysctl";
-157 prctl native when(PRCTL) else emulate(prctl::prctl) "Options on the caller's own name, memory and timers are native; those on credentials, capabilities and no_new_privs are the app kernel's; the parent-death signal of the container's first process is accepted and without effect; PR_SET_SECCOMP and unknown options fail with EINVAL." test "prctl::prctl";
+157 prctl native when(PRCTL) else emulate(prctl::prctl) "Options on the caller's own name, memory and timers are native; those on credentials, capabilities, dumpability and no_new_privs are the app kernel's; the parent-death signal stays set when a process changes its ids; the parent-death signal of the container's first process is accepted and without effect; PR_SET_SECCOMP and unknown options fail with EINVAL." test "prctl::prctl";
 158 arch_prctl native "Complete." test "thread::arch_prctl";
 159 adjtimex refuse(EPERM) "Not available: the clock is the host's." test "refused::adjtimex";
 160 setrlimit emulate(limits::setrlimit) "Guest limits; a limit above the sandbox's own is recorded and not enforced beyond it." test "limits::setrlimit";
@@ -268,7 +268,7 @@ macro_rules! for_each_syscall {
 217 getdents64 native strict emulate(io::getdents64) "Complete." test "io::getdents64";
 218 set_tid_address native "Complete." test "thread::set_tid_address";
 219 restart_syscall native "Complete." test "signal::restart_syscall";
-220 semtimedop native "Complete." test "ipc::semtimedop";
+220 semtimedop emulate(ipc::semtimedop) "As semop." test "ipc::semtimedop";
 221 fadvise64 native strict emulate(io::fadvise64) "Complete." test "io::fadvise64";
 222 timer_create native "Complete; clocks that need CAP_WAKE_ALARM fail with EPERM." test "time::timer_create";
 223 timer_settime native "Complete." test "time::timer_settime";

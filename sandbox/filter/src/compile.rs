@@ -6,27 +6,45 @@
 //! search is over.
 
 use caisson_abi::{
-    AUDIT_ARCH_X86_64, Action, Condition, Disposition, Errno, Level, Otherwise, Rule, TABLE,
-    X32_LAST, X32_SYSCALL_BIT,
+    AUDIT_ARCH_X86_64, Action, Condition, Disposition, Errno, Level, Rule, TABLE, X32_LAST,
+    X32_SYSCALL_BIT, is_counted, nr,
 };
 
 use crate::assemble::{Assembler, Label};
-use crate::instruction::{Program, code, return_value};
+use crate::instruction::{Delivery, Program, code, return_value};
 
 /// Offsets into `struct seccomp_data`.
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 const ARGUMENTS: u32 = 16;
 
-/// The filter of a guest: what [`caisson_abi::decide`] says, as BPF.
-///
-/// `secret` lets the sandbox's own loader through `execveat`. It becomes part of the program, so the
-/// program is to be kept from guests as the secret itself is.
+/// Which calls are delivered to the app kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Those that it serves or counts.
+    Needed,
+    /// The native ones as well, as far as they have no rule on their arguments: for a log of all that a guest does.
+    All,
+}
+
+/// What a filter is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    pub level: Level,
+    /// Lets the sandbox's own loader through `execveat`. It becomes part of the program, so the program is to be
+    /// kept from guests as the secret itself is.
+    pub secret: u64,
+    pub delivery: Delivery,
+    pub scope: Scope,
+}
+
+/// The filter of a guest: what [`caisson_abi::deliver`] says, as BPF.
 #[must_use]
-pub fn compile(level: Level, secret: u64) -> Program {
+pub fn compile(options: &Options) -> Program {
     let mut compiler = Compiler {
         assembler: Assembler::default(),
-        secret,
+        secret: options.secret,
+        delivery: options.delivery,
     };
     let (known, kill) = (compiler.assembler.label(), compiler.assembler.label());
     compiler.assembler.load(ARCHITECTURE);
@@ -34,10 +52,10 @@ pub fn compile(level: Level, secret: u64) -> Program {
         .assembler
         .branch(code::IF_EQUAL, AUDIT_ARCH_X86_64, known, kill);
     compiler.assembler.place(kill);
-    compiler.assembler.finish(return_value(Action::Kill));
+    compiler.end(Action::Kill);
     compiler.assembler.place(known);
     compiler.assembler.load(NUMBER);
-    compiler.ranges(&ranges(level));
+    compiler.ranges(&ranges(options.level, options.scope));
     compiler.assembler.assemble()
 }
 
@@ -51,22 +69,28 @@ struct Range {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
     Fixed(Action),
-    Ruled(&'static Rule, Otherwise),
+    Ruled(&'static Rule),
 }
 
-impl From<&Disposition> for Outcome {
-    fn from(disposition: &Disposition) -> Self {
-        match *disposition {
-            Disposition::Native => Self::Fixed(Action::Native),
-            Disposition::NativeWhen(rule, otherwise) => Self::Ruled(rule, otherwise),
-            Disposition::Emulate(_) => Self::Fixed(Action::Emulate),
-            Disposition::Refuse(errno) => Self::Fixed(Action::Refuse(errno)),
+/// Calls that stay native under [`Scope::All`]: returning from a signal handler and going on with an interrupted
+/// sleep are no calls of the program's own.
+const NEVER_TOLD: &[u32] = &[nr::rt_sigreturn, nr::restart_syscall];
+
+fn outcome(number: u32, disposition: &Disposition, scope: Scope) -> Outcome {
+    match *disposition {
+        Disposition::Native if scope == Scope::All && !NEVER_TOLD.contains(&number) => {
+            Outcome::Fixed(Action::Emulate)
         }
+        Disposition::Native => Outcome::Fixed(Action::Native),
+        Disposition::NativeWhen(rule, _) => Outcome::Ruled(rule),
+        Disposition::Emulate(_) => Outcome::Fixed(Action::Emulate),
+        Disposition::Refuse(_) if is_counted(number) => Outcome::Fixed(Action::Emulate),
+        Disposition::Refuse(errno) => Outcome::Fixed(Action::Refuse(errno)),
     }
 }
 
 /// All 2^32 numbers in ascending ranges of equal outcome.
-fn ranges(level: Level) -> Vec<Range> {
+fn ranges(level: Level, scope: Scope) -> Vec<Range> {
     const UNLISTED: Outcome = Outcome::Fixed(Action::Refuse(Errno::ENOSYS));
     let mut ranges: Vec<Range> = Vec::new();
     let mut add = |first: u32, outcome: Outcome| {
@@ -77,9 +101,20 @@ fn ranges(level: Level) -> Vec<Range> {
     let mut next = 0;
     for row in TABLE {
         if row.number > next {
-            add(next, UNLISTED);
+            let counted = is_counted(next);
+            add(
+                next,
+                if counted {
+                    Outcome::Fixed(Action::Emulate)
+                } else {
+                    UNLISTED
+                },
+            );
         }
-        add(row.number, row.disposition(level).into());
+        add(
+            row.number,
+            outcome(row.number, row.disposition(level), scope),
+        );
         next = row.number + 1;
     }
     add(next, UNLISTED);
@@ -91,25 +126,30 @@ fn ranges(level: Level) -> Vec<Range> {
 struct Compiler {
     assembler: Assembler,
     secret: u64,
+    delivery: Delivery,
 }
 
 impl Compiler {
+    fn end(&mut self, action: Action) {
+        self.assembler.finish(return_value(action, self.delivery));
+    }
+
     /// The search, followed by the rules that it leads to. The number is loaded.
     fn ranges(&mut self, ranges: &[Range]) {
         let mut rules = Vec::new();
         self.search(ranges, &mut rules);
-        for (label, rule, otherwise) in rules {
+        for (label, rule) in rules {
             self.assembler.place(label);
-            self.rule(rule, otherwise);
+            self.rule(rule);
         }
     }
 
-    fn search(&mut self, ranges: &[Range], rules: &mut Vec<(Label, &'static Rule, Otherwise)>) {
+    fn search(&mut self, ranges: &[Range], rules: &mut Vec<(Label, &'static Rule)>) {
         if let [range] = ranges {
             // Only a search of a single range begins here; others branch to rules directly.
             match range.outcome {
-                Outcome::Fixed(action) => self.assembler.finish(return_value(action)),
-                Outcome::Ruled(rule, otherwise) => self.rule(rule, otherwise),
+                Outcome::Fixed(action) => self.end(action),
+                Outcome::Ruled(rule) => self.rule(rule),
             }
             return;
         }
@@ -121,11 +161,11 @@ impl Compiler {
             match half {
                 [
                     Range {
-                        outcome: Outcome::Ruled(rule, otherwise),
+                        outcome: Outcome::Ruled(rule),
                         ..
                     },
                 ] => {
-                    rules.push((label, rule, *otherwise));
+                    rules.push((label, *rule));
                 }
                 _ => {
                     self.assembler.place(label);
@@ -135,7 +175,8 @@ impl Compiler {
         }
     }
 
-    fn rule(&mut self, rule: &Rule, otherwise: Otherwise) {
+    /// What the rule does not let through is delivered, be it to be served or to be refused and counted.
+    fn rule(&mut self, rule: &Rule) {
         for conditions in rule.alternatives {
             let next = self.assembler.label();
             for condition in *conditions {
@@ -143,10 +184,10 @@ impl Compiler {
                 self.condition(condition, holds, next);
                 self.assembler.place(holds);
             }
-            self.assembler.finish(return_value(Action::Native));
+            self.end(Action::Native);
             self.assembler.place(next);
         }
-        self.assembler.finish(return_value(otherwise.action()));
+        self.end(Action::Emulate);
     }
 
     fn condition(&mut self, condition: &Condition, holds: Label, fails: Label) {
@@ -220,10 +261,17 @@ mod tests {
     use super::*;
     use crate::instruction::MAX_INSTRUCTIONS;
 
+    const EVERY: [(Level, Scope); 4] = [
+        (Level::Standard, Scope::Needed),
+        (Level::Standard, Scope::All),
+        (Level::Strict, Scope::Needed),
+        (Level::Strict, Scope::All),
+    ];
+
     #[test]
     fn the_ranges_cover_every_number_once() {
-        for level in [Level::Standard, Level::Strict] {
-            let ranges = ranges(level);
+        for (level, scope) in EVERY {
+            let ranges = ranges(level, scope);
             assert_eq!(ranges[0].first, 0);
             assert!(ranges.is_sorted_by(|a, b| a.first < b.first && a.outcome != b.outcome));
         }
@@ -231,8 +279,14 @@ mod tests {
 
     #[test]
     fn programs_are_far_below_the_limit_of_the_kernel() {
-        for level in [Level::Standard, Level::Strict] {
-            let length = compile(level, u64::MAX).instructions.len();
+        for (level, scope) in EVERY {
+            let options = Options {
+                level,
+                secret: u64::MAX,
+                delivery: Delivery::Notify,
+                scope,
+            };
+            let length = compile(&options).instructions.len();
             assert!(
                 length < MAX_INSTRUCTIONS / 4,
                 "{level:?} has {length} instructions"

@@ -17,6 +17,15 @@ pub struct Instruction {
 /// The kernel's limit on the length of one program, `BPF_MAXINSNS`.
 pub const MAX_INSTRUCTIONS: usize = 4096;
 
+/// How a call reaches the app kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// `SECCOMP_RET_USER_NOTIF`.
+    Notify,
+    /// `SECCOMP_RET_TRACE`.
+    Trace,
+}
+
 /// A complete filter, at most [`MAX_INSTRUCTIONS`] long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
@@ -45,14 +54,18 @@ pub(crate) mod code {
 const RET_KILL_PROCESS: u32 = 0x8000_0000;
 const RET_ERRNO: u32 = 0x0005_0000;
 const RET_USER_NOTIF: u32 = 0x7fc0_0000;
+const RET_TRACE: u32 = 0x7ff0_0000;
 const RET_ALLOW: u32 = 0x7fff_0000;
 const RET_DATA: u32 = 0x0000_ffff;
 
 /// The value a filter returns for an action.
-pub(crate) const fn return_value(action: Action) -> u32 {
+pub(crate) const fn return_value(action: Action, delivery: Delivery) -> u32 {
     match action {
         Action::Native => RET_ALLOW,
-        Action::Emulate => RET_USER_NOTIF,
+        Action::Emulate => match delivery {
+            Delivery::Notify => RET_USER_NOTIF,
+            Delivery::Trace => RET_TRACE,
+        },
         Action::Refuse(errno) => RET_ERRNO | (errno.raw() as u32 & RET_DATA),
         Action::Kill => RET_KILL_PROCESS,
     }
@@ -62,7 +75,7 @@ pub(crate) const fn return_value(action: Action) -> u32 {
 pub(crate) const fn action(value: u32) -> Option<Action> {
     match value & !RET_DATA {
         RET_ALLOW => Some(Action::Native),
-        RET_USER_NOTIF => Some(Action::Emulate),
+        RET_USER_NOTIF | RET_TRACE => Some(Action::Emulate),
         RET_KILL_PROCESS => Some(Action::Kill),
         RET_ERRNO => Some(Action::Refuse(Errno::from_raw((value & RET_DATA) as i32))),
         _ => None,

@@ -9,5 +9,5 @@ mod compile;
 mod instruction;
 pub mod interpret;
 
-pub use compile::compile;
-pub use instruction::{Instruction, MAX_INSTRUCTIONS, Program};
+pub use compile::{Options, Scope, compile};
+pub use instruction::{Delivery, Instruction, MAX_INSTRUCTIONS, Program};

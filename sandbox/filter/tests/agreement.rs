@@ -2,13 +2,22 @@
 
 use caisson_abi::{
     AUDIT_ARCH_X86_64, Action, Call, Condition, Disposition, Errno, LOADER_PLAN_NR, Level, TABLE,
-    decide, nr, row_named,
+    deliver, nr, row_named,
 };
-use caisson_filter::{Program, compile, interpret};
+use caisson_filter::{Delivery, Options, Program, Scope, interpret};
 use proptest::prelude::*;
 
 const SECRET: u64 = 0x0123_4567_89ab_cdef;
 const LEVELS: [Level; 2] = [Level::Standard, Level::Strict];
+
+fn compile(level: Level, secret: u64) -> Program {
+    caisson_filter::compile(&Options {
+        level,
+        secret,
+        delivery: Delivery::Notify,
+        scope: Scope::Needed,
+    })
+}
 
 fn run(program: &Program, call: &Call) -> interpret::Run {
     interpret::run(program, call).expect("the program stays within the subset of BPF")
@@ -17,7 +26,7 @@ fn run(program: &Program, call: &Call) -> interpret::Run {
 fn agree(program: &Program, level: Level, secret: u64, call: &Call) {
     assert_eq!(
         run(program, call).action,
-        decide(level, secret, call),
+        deliver(level, secret, call),
         "{level:?} {call:x?}"
     );
 }
@@ -293,10 +302,68 @@ fn native_calls_without_a_rule_are_cheap() {
 #[test]
 fn unlisted_numbers_are_enosys() {
     let program = compile(Level::Standard, SECRET);
-    for number in [337, 423, 470, 999, 1001, 0x3fff_ffff, 0x8000_0000, u32::MAX] {
+    for number in [1001, 0x3fff_ffff, 0x8000_0000, u32::MAX] {
         let action = run(&program, &Call::new(number, [0; 6])).action;
         assert_eq!(action, Action::Refuse(Errno::ENOSYS), "{number}");
     }
+    // Numbers that Linux may give out are delivered, to be counted.
+    for number in [337, 423, 470, 999] {
+        let action = run(&program, &Call::new(number, [0; 6])).action;
+        assert_eq!(action, Action::Emulate, "{number}");
+        let errno = caisson_abi::refusal(Level::Standard, number, &[0; 6]);
+        assert_eq!(errno, Some(Errno::ENOSYS));
+    }
+}
+
+#[test]
+fn the_two_deliveries_differ_in_nothing_else() {
+    for scope in [Scope::Needed, Scope::All] {
+        let [notify, trace] = [Delivery::Notify, Delivery::Trace].map(|delivery| {
+            caisson_filter::compile(&Options {
+                level: Level::Standard,
+                secret: SECRET,
+                delivery,
+                scope,
+            })
+        });
+        let differing: Vec<_> = notify
+            .instructions
+            .iter()
+            .zip(&trace.instructions)
+            .filter(|(a, b)| a != b)
+            .map(|(a, b)| (a.k, b.k))
+            .collect();
+        assert_eq!(notify.instructions.len(), trace.instructions.len());
+        assert!(!differing.is_empty());
+        assert!(
+            differing
+                .iter()
+                .all(|pair| *pair == (0x7fc0_0000, 0x7ff0_0000))
+        );
+    }
+}
+
+#[test]
+fn a_log_of_everything_changes_no_decision_but_native_ones() {
+    let all = caisson_filter::compile(&Options {
+        level: Level::Standard,
+        secret: SECRET,
+        delivery: Delivery::Notify,
+        scope: Scope::All,
+    });
+    for number in 0..1024 {
+        for arguments in [[0; 6], [u64::MAX; 6], [1; 6]] {
+            let call = Call::new(number, arguments);
+            let expected = deliver(Level::Standard, SECRET, &call);
+            let got = run(&all, &call).action;
+            assert!(
+                got == expected || (expected, got) == (Action::Native, Action::Emulate),
+                "{number}"
+            );
+        }
+    }
+    let loader = Call::new(nr::execveat, [3, 0, 0, 0, 0x1000, SECRET]);
+    assert_eq!(run(&all, &loader).action, Action::Native);
 }
 
 proptest! {

@@ -24,6 +24,12 @@ pub fn exit() -> ContinueToken {
     token()
 }
 
+/// A call that the table lets the host run as it is: it came here only to be logged, and nothing of it was looked at
+/// to decide on it.
+pub fn native(row: &caisson_abi::Row) -> Option<ContinueToken> {
+    (row.standard == caisson_abi::Disposition::Native).then(token)
+}
+
 /// kill(2), tkill(2), tgkill(2): integers; pids are the guest's own namespace's.
 pub fn signal() -> ContinueToken {
     token()
@@ -56,5 +62,11 @@ pub fn queued_signal() -> ContinueToken {
 /// descriptor that the guest holds. Memory is looked at only to find out whether the app kernel would do it
 /// better (a path to resolve, credentials to name); a guest that changes it meanwhile gets the host's answer.
 pub fn sending() -> ContinueToken {
+    token()
+}
+
+/// System V IPC: which object is meant and what is wanted of it is in registers, and was checked against the
+/// object's owner and mode; what is behind pointers is data of the caller.
+pub fn ipc() -> ContinueToken {
     token()
 }

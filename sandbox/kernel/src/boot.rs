@@ -10,7 +10,7 @@ mod run;
 use std::os::fd::OwnedFd;
 
 use caisson_sys::guest::SpawnError;
-use caisson_wire::{ProcessSpec, WireError};
+use caisson_wire::{ProcessSpec, TraceScope, TransportKind, WireError};
 use rustix::io::Errno;
 
 pub use console::open as open_console;
@@ -85,8 +85,9 @@ pub struct Boot {
     /// Sysctls of the configuration, for /proc/sys.
     pub sysctl: Vec<(String, String)>,
     pub readonly_root: bool,
-    /// Execution domain of every guest process, personality(2).
-    pub personality: Option<u32>,
+    pub transport: TransportKind,
+    /// A log of the calls that guests make.
+    pub strace: Option<(OwnedFd, TraceScope)>,
 }
 
 /// How the init process ended.

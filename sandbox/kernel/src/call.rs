@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::servant::{Identity, Servant};
+use crate::strace::Line;
 use crate::task::{Credentials, Directory, Process, Thread};
 use crate::transport::{Incoming, Transport};
 
@@ -23,6 +24,8 @@ pub struct Call<'k> {
     pub thread: Arc<Thread>,
     pub servant: &'k mut Servant,
     pub incoming: Incoming,
+    /// Begun in the log of calls; whoever ends the call ends it.
+    pub line: Option<Line>,
 }
 
 /// What a relative path starts from.
@@ -153,6 +156,12 @@ impl Call<'_> {
     /// would for the guest.
     pub fn assume(&mut self) -> Result<(), Errno> {
         self.assume_as(Identity::Filesystem)
+    }
+
+    /// Take on the guest's file mode creation mask, which whoever makes a file must do before.
+    pub fn assume_mask(&mut self) {
+        let mask = self.process().with_fs(|fs| fs.umask);
+        self.servant.wear_mask(mask);
     }
 
     pub fn assume_as(&mut self, identity: Identity) -> Result<(), Errno> {

@@ -68,6 +68,7 @@ pub fn serve_until_end(
 
 /// Collect the init process. In a pid namespace of its own all others are gone with it.
 fn end(kernel: &Kernel, init: &Guest) -> Result<Termination, BootError> {
+    kernel.shortfalls.log();
     for process in kernel.table.processes() {
         // In a shared pid namespace the container's other processes outlive its first one otherwise.
         caisson_sys::descriptor::pidfd_send_signal(process.pidfd.as_fd(), libc::SIGKILL).ok();
@@ -99,7 +100,8 @@ fn answer(kernel: &Arc<Kernel>, connection: BorrowedFd<'_>, init: &Guest, proces
     };
     let mut out = Vec::new();
     let response = match request {
-        Request::Secret => Response::Secret(kernel.secret),
+        Request::Filter => Response::Filter(kernel.filter_facts()),
+        Request::Shortfalls => Response::Shortfalls(kernel.shortfalls.list()),
         Request::Start => respond(begin(kernel, init.pid, process)),
         Request::OpenConsole { rows, columns } => match open_console(kernel, rows, columns) {
             Ok(ends) => {
@@ -216,13 +218,7 @@ pub fn enter(
         .and_then(|ids| ids.split_ascii_whitespace().next_back())
         .and_then(|id| id.parse().ok())
         .ok_or(Errno::SRCH)?;
-    let process = Arc::new(Process::new(
-        pid,
-        guest_pid,
-        pidfd_open(pid)?,
-        fs,
-        Vec::new(),
-    ));
+    let process = Arc::new(Process::new(pid, guest_pid, pidfd_open(pid)?, fs, None));
     process
         .no_new_privs
         .store(spec.no_new_privileges, std::sync::atomic::Ordering::Release);

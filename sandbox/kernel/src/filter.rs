@@ -1,10 +1,25 @@
 //! The guest's filter in the form that seccomp(2) takes.
 
 use caisson_abi::Level;
+use caisson_filter::{Delivery, Options, Scope};
+use caisson_wire::{FilterFacts, TransportKind};
 
-/// The filter for a sandbox whose loader carries `secret`.
-pub fn compile(secret: u64) -> Vec<libc::sock_filter> {
-    caisson_filter::compile(Level::Standard, secret)
+/// The filter of a process of the sandbox that these facts are of.
+pub fn compile(facts: &FilterFacts) -> Vec<libc::sock_filter> {
+    let options = Options {
+        level: Level::Standard,
+        secret: facts.secret,
+        delivery: match facts.transport {
+            TransportKind::Notify => Delivery::Notify,
+            TransportKind::Ptrace => Delivery::Trace,
+        },
+        scope: if facts.all_calls {
+            Scope::All
+        } else {
+            Scope::Needed
+        },
+    };
+    caisson_filter::compile(&options)
         .instructions
         .iter()
         .map(|i| libc::sock_filter {

@@ -4,13 +4,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use caisson_wire::{FilterFacts, TransportKind};
+
 use crate::boot::DeviceRule;
 use crate::control::Gate;
 use crate::park::Parked;
 use crate::proc::SystemFacts;
 use crate::servant::Servant;
+use crate::shortfall::Shortfalls;
+use crate::strace::Strace;
 use crate::system::Names;
-use crate::task::{Directory, Table, Thread};
+use crate::task::{Directory, Running, Table, Thread};
 use crate::walkers::Walkers;
 
 pub struct Kernel {
@@ -22,6 +26,8 @@ pub struct Kernel {
     /// A procfs instance of the guest's pid namespace, once there is one.
     pub guest_proc: OnceLock<Arc<OwnedFd>>,
     pub table: Table,
+    /// The files that guests execute.
+    pub running: Arc<Running>,
     pub walkers: Walkers,
     pub names: Mutex<Names>,
     /// Executed in place of every program; sealed.
@@ -30,11 +36,17 @@ pub struct Kernel {
     pub loader_identity: (u64, u64),
     /// What the filter demands of a native execveat.
     pub secret: u64,
+    pub transport: TransportKind,
+    /// The filter delivers native calls as well, for the log.
+    pub all_calls: bool,
+    /// A log of all calls that guests make.
+    pub strace: Option<Strace>,
+    pub shortfalls: Shortfalls,
     pub devices: Vec<DeviceRule>,
-    /// What uname(2) says the machine is.
-    pub machine: &'static str,
     /// A guest has asked to be told who sends to it (SO_PASSCRED).
     pub credentials_wanted: AtomicBool,
+    /// Owners of System V IPC objects.
+    pub ipc: crate::ipc::Objects,
     pub gate: Gate,
     pub parked: Parked,
     pub facts: SystemFacts,
@@ -46,6 +58,15 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// What filters of this sandbox are compiled with.
+    pub fn filter_facts(&self) -> FilterFacts {
+        FilterFacts {
+            secret: self.secret,
+            transport: self.transport,
+            all_calls: self.all_calls,
+        }
+    }
+
     /// The thread that made a call, found out about when it is new.
     pub fn thread(&self, tid: i32) -> Result<Arc<Thread>, rustix::io::Errno> {
         if let Some(thread) = self.table.thread(tid) {

@@ -17,6 +17,7 @@ use crate::kernel::Kernel;
 use crate::reply::Reply;
 use crate::servant::Servant;
 use crate::serve;
+use crate::strace::{Line, Outcome};
 use crate::task::{Thread, lock};
 use crate::transport::{Incoming, Transport};
 
@@ -41,6 +42,7 @@ struct Waiting {
     /// Taken by whoever ends the call, by an answer or by an interruption: never both, or a descriptor could be put
     /// into a guest whose call is then made again.
     claimed: AtomicBool,
+    line: Mutex<Option<Line>>,
 }
 
 impl std::fmt::Debug for Waiting {
@@ -55,7 +57,7 @@ impl Call<'_> {
     /// Finish this call on a thread of its own, where `work` may block. `work` must treat `EINTR` as the
     /// end of the call.
     pub fn park(
-        &self,
+        &mut self,
         work: impl FnOnce(&mut Call<'_>) -> Result<Reply, Errno> + Send + 'static,
     ) -> Result<Reply, Errno> {
         let waiting = Arc::new(Waiting {
@@ -64,6 +66,7 @@ impl Call<'_> {
             thread: self.thread.clone(),
             worker: 0.into(),
             claimed: AtomicBool::new(false),
+            line: Mutex::new(self.line.take()),
         });
         {
             let mut calls = lock(&self.kernel.parked.calls);
@@ -100,19 +103,26 @@ fn finish(
             thread: waiting.thread.clone(),
             servant: &mut servant,
             incoming: waiting.incoming,
+            line: None,
         };
         work(&mut call)
     });
     lock(&kernel.parked.calls).remove(&waiting.incoming.id);
     kernel.walkers.unregister(tid as u32);
+    let line = lock(&waiting.line).take();
     if waiting.claimed.swap(true, Ordering::AcqRel) {
         // The guest's call has been answered by the interruption.
+        if let (Some(strace), Some(line)) = (&kernel.strace, line) {
+            strace.end(line, Outcome::Interrupted);
+        }
         return;
     }
-    serve::answer(
+    serve::conclude(
+        kernel,
         &waiting.transport,
         &waiting.incoming,
         result.and_then(|reply| reply),
+        line,
     );
 }
 

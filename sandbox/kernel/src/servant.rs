@@ -56,6 +56,7 @@ pub struct Servant {
     fsgid: u32,
     groups: Option<Arc<[u32]>>,
     root: Arc<Directory>,
+    mask: u32,
     last: Option<(Arc<Credentials>, Identity)>,
 }
 
@@ -79,6 +80,7 @@ impl Servant {
             fsgid: 0,
             groups: None,
             root,
+            mask: 0,
             last: None,
         })
     }
@@ -90,6 +92,15 @@ impl Servant {
             self.root = root.clone();
         }
         Ok(())
+    }
+
+    /// Create files as a process with this file mode creation mask does. The host kernel has to apply it: where a
+    /// directory has a default ACL, the mask does not count.
+    pub fn wear_mask(&mut self, mask: u32) {
+        if self.mask != mask {
+            rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+            self.mask = mask;
+        }
     }
 
     /// Take on credentials for permission checks.

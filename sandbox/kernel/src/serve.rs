@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use caisson_abi::nr;
+use caisson_abi::{Level, nr, refusal};
 use rustix::io::Errno;
 
 use crate::audited;
@@ -12,6 +12,8 @@ use crate::call::Call;
 use crate::dispatch;
 use crate::kernel::Kernel;
 use crate::reply::Reply;
+use crate::shortfall::By;
+use crate::strace::{Line, Outcome};
 use crate::task::Thread;
 use crate::transport::{Incoming, Transport};
 
@@ -51,17 +53,25 @@ fn serve(kernel: &Arc<Kernel>, transport: &Arc<dyn Transport>) -> Result<(), Err
                 continue;
             }
         };
-        let reply = kernel.with_servant(|servant| {
+        let line = kernel
+            .strace
+            .as_ref()
+            .map(|strace| strace.begin(&incoming, thread.guest_tid));
+        let (reply, line) = match kernel.with_servant(|servant| {
             let mut call = Call {
                 kernel,
                 transport,
                 thread: thread.clone(),
                 servant,
                 incoming,
+                line,
             };
-            dispatch::dispatch(&mut call)
-        });
-        answer(transport, &incoming, reply.and_then(|reply| reply));
+            (dispatch::dispatch(&mut call), call.line)
+        }) {
+            Ok(handled) => handled,
+            Err(errno) => (Err(errno), None),
+        };
+        conclude(kernel, transport, &incoming, reply, line);
         last = Some(thread);
     }
     Ok(())
@@ -73,28 +83,69 @@ fn ends_unseen(kernel: &Kernel, incoming: &Incoming) -> bool {
     matches!(incoming.nr, nr::exit | nr::exit_group) && kernel.table.thread(incoming.tid).is_none()
 }
 
+/// Send a handler's reply, count what was refused, and end the call's line in the log.
+pub fn conclude(
+    kernel: &Kernel,
+    transport: &Arc<dyn Transport>,
+    incoming: &Incoming,
+    reply: Result<Reply, Errno>,
+    line: Option<Line>,
+) {
+    if let Err(errno) = reply {
+        let by = match refusal(Level::Standard, incoming.nr, &incoming.args) {
+            Some(_) => By::Table,
+            None => By::Handler,
+        };
+        kernel.shortfalls.count(incoming.nr, by, errno);
+    }
+    let outcome = answer(transport, incoming, reply);
+    if let (Some(strace), Some(line)) = (&kernel.strace, line) {
+        strace.end(line, outcome);
+    }
+}
+
 /// Send a handler's reply. A guest that was killed meanwhile needs none.
-pub fn answer(transport: &Arc<dyn Transport>, incoming: &Incoming, reply: Result<Reply, Errno>) {
-    let sent = match reply {
-        Ok(Reply::Answered) => return,
-        Ok(Reply::Value(value)) => transport.answer_value(incoming, value),
-        Ok(Reply::Continue(token)) => transport.answer_continue(incoming, token),
+pub fn answer(
+    transport: &Arc<dyn Transport>,
+    incoming: &Incoming,
+    reply: Result<Reply, Errno>,
+) -> Outcome {
+    let (sent, outcome) = match reply {
+        Ok(Reply::Answered) => return Outcome::Elsewhere,
+        Ok(Reply::Value(value)) => (
+            transport.answer_value(incoming, value),
+            Outcome::Value(value),
+        ),
+        Ok(Reply::Continue(token)) => (transport.answer_continue(incoming, token), Outcome::Native),
         // Our own descriptor is closed before the guest goes on: the guest's close is to be the last one,
         // for whoever watches it, and so that a program it has just written can be executed.
         Ok(Reply::Fd(fd, cloexec)) => match transport.donate(incoming, fd.as_fd(), cloexec) {
             Ok(number) => {
                 drop(fd);
-                transport.answer_value(incoming, number.into())
+                let value = number.into();
+                (
+                    transport.answer_value(incoming, value),
+                    Outcome::Value(value),
+                )
             }
-            Err(Errno::NOENT) => Err(Errno::NOENT),
+            Err(Errno::NOENT) => (Err(Errno::NOENT), Outcome::Gone),
             // The call still waits: a full table is EMFILE there as here.
-            Err(error) => transport.answer_error(incoming, error),
+            Err(error) => (
+                transport.answer_error(incoming, error),
+                Outcome::Error(error),
+            ),
         },
-        Err(errno) => transport.answer_error(incoming, errno),
+        Err(errno) => (
+            transport.answer_error(incoming, errno),
+            Outcome::Error(errno),
+        ),
     };
-    if let Err(error) = sent
-        && error != Errno::NOENT
-    {
-        tracing::debug!(tid = incoming.tid, nr = incoming.nr, %error, "an answer was refused");
+    match sent {
+        Ok(()) => outcome,
+        Err(Errno::NOENT) => Outcome::Gone,
+        Err(error) => {
+            tracing::debug!(tid = incoming.tid, nr = incoming.nr, %error, "an answer was refused");
+            Outcome::Gone
+        }
     }
 }

@@ -7,16 +7,18 @@
 mod credentials;
 mod discover;
 mod exec_credentials;
+mod executable;
 mod fs;
 mod table;
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use credentials::{ALL_CAPABILITIES, Capability, Credentials, SecureBits};
 pub use discover::{children as discover_children, read as read_proc, thread as discover_thread};
-pub use exec_credentials::{FilePrivileges, after_exec, parse_file_capabilities};
+pub use exec_credentials::{AfterExec, FilePrivileges, after_exec, parse_file_capabilities};
+pub use executable::{Executable, Running};
 pub use fs::{Directory, Fs};
 pub use table::Table;
 
@@ -60,8 +62,17 @@ impl Thread {
         lock(&self.credentials).clone()
     }
 
-    pub fn set_credentials(&self, credentials: Credentials) {
-        *lock(&self.credentials) = Arc::new(credentials);
+    /// Take on other credentials. Who changes ids or gains a capability may not be looked into any more by
+    /// others like it (`commit_creds`, prctl(2) of PR_SET_DUMPABLE).
+    pub fn set_credentials(&self, new: Credentials) {
+        let mut slot = lock(&self.credentials);
+        if slot.changes_dumpable(&new) {
+            self.process.dumpable.store(false, Ordering::Release);
+        }
+        *slot = Arc::new(new);
+        self.process
+            .mixed_credentials
+            .store(true, Ordering::Release);
     }
 }
 
@@ -74,16 +85,20 @@ pub struct Process {
     pub guest_pid: i32,
     pub pidfd: OwnedFd,
     fs: Mutex<Arc<Mutex<Fs>>>,
-    /// Guest path of the executed file, and the path it was asked for by.
-    pub exe: Mutex<Vec<u8>>,
+    /// The program; none before the first exec.
+    pub exe: Mutex<Option<Arc<Executable>>>,
     /// Children may have been made that have not been discovered yet.
     pub unresolved_children: AtomicBool,
     /// Flags of the latest clone that made a process, for CLONE_FS.
     pub clone_flags: AtomicU64,
     /// An exec that has been started and whose loader has not asked for its plan yet.
     pub exec: Mutex<Option<Plan>>,
-    /// Guest's no_new_privs and dumpable as it has set them.
     pub no_new_privs: AtomicBool,
+    /// Threads may differ in their credentials.
+    pub mixed_credentials: AtomicBool,
+    /// PR_GET_DUMPABLE is 1. In Linux this belongs to the memory, which a process shares with others only until it
+    /// executes a program.
+    pub dumpable: AtomicBool,
 }
 
 impl Process {
@@ -92,7 +107,7 @@ impl Process {
         guest_pid: i32,
         pidfd: OwnedFd,
         fs: Arc<Mutex<Fs>>,
-        exe: Vec<u8>,
+        exe: Option<Arc<Executable>>,
     ) -> Process {
         Process {
             pid,
@@ -104,6 +119,8 @@ impl Process {
             clone_flags: AtomicU64::new(0),
             exec: Mutex::new(None),
             no_new_privs: AtomicBool::new(false),
+            mixed_credentials: AtomicBool::new(false),
+            dumpable: AtomicBool::new(true),
         }
     }
 

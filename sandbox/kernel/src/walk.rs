@@ -188,11 +188,8 @@ impl Kernel {
                     }
                 }),
             MagicKind::Exe => {
-                let path = crate::task::lock(&process.exe).clone();
-                open_path(
-                    self.root.as_fd(),
-                    &CString::new(path).map_err(|_| Errno::NOENT)?,
-                )
+                let executable = crate::task::lock(&process.exe).clone();
+                dup(executable.ok_or(Errno::NOENT)?.as_fd())
             }
             MagicKind::Namespace(name) => {
                 let path = format!("{}/ns/{name}", process.pid);

@@ -43,13 +43,6 @@ pub struct Setup<'a> {
     pub hostname: &'a CStr,
     /// The host's procfs: the caller's own `/proc` may be a container's.
     pub host_proc: BorrowedFd<'a>,
-    /// File mode creation mask: `umask` is answered natively.
-    pub umask: u32,
-    /// Execution domain, personality(2); the caller's if `None`.
-    pub personality: Option<u32>,
-    /// Configured procfs context of a pid namespace that the guest has from another sandbox. Its owner is another
-    /// user namespace, so that the guest cannot make one itself.
-    pub proc_context: Option<BorrowedFd<'a>>,
     /// Rule set to be restricted by, from [`crate::landlock::deny_all`].
     pub landlock: Option<BorrowedFd<'a>>,
 }
@@ -152,13 +145,7 @@ fn finish(
     handshake.wait_until_filtered(pid)?;
     let take = |number| pidfd_getfd(pidfd.as_fd(), number).map_err(failed("pidfd_getfd"));
     let listener = take(handshake.listener())?;
-    let proc_context = match setup.proc_context {
-        Some(given) => Some(given.try_clone_to_owned().map_err(|_| SpawnError {
-            step: "dup",
-            errno: Errno::MFILE,
-        })?),
-        None => handshake.proc_context().map(take).transpose()?,
-    };
+    let proc_context = handshake.proc_context().map(take).transpose()?;
     Listener::new(listener.try_clone().map_err(|_| SpawnError {
         step: "dup",
         errno: Errno::MFILE,

@@ -1,7 +1,6 @@
 //! Attributes of mounts that exist, mount_setattr(2).
 
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
@@ -42,51 +41,19 @@ pub fn forbid_links(path: &CStr) -> Result<(), Errno> {
     set(path, Reach::Mount, MOUNT_ATTR_NOSYMFOLLOW, 0)
 }
 
-/// Map the owners of everything on a detached mount by the mappings of a user namespace.
-pub fn map_owners(
-    mount: BorrowedFd<'_>,
-    reach: Reach,
-    mappings: BorrowedFd<'_>,
-) -> Result<(), Errno> {
-    const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
-    let attributes = MountAttr {
-        set: MOUNT_ATTR_IDMAP,
-        clear: 0,
-        propagation: 0,
-        userns_fd: mappings.as_raw_fd() as u64,
-    };
-    let flags = libc::AT_EMPTY_PATH as u32 | recursion(reach);
-    // SAFETY: the path is a static string, the struct is live and of the size that is given.
-    unsafe {
-        syscall!(
-            libc::SYS_mount_setattr,
-            mount.as_raw_fd(),
-            c"".as_ptr(),
-            flags,
-            &raw const attributes,
-            size_of::<MountAttr>()
-        )
-    }?;
-    Ok(())
-}
-
-fn recursion(reach: Reach) -> u32 {
-    const AT_RECURSIVE: u32 = 0x8000;
-    if reach == Reach::Tree {
-        AT_RECURSIVE
-    } else {
-        0
-    }
-}
-
 fn set(path: &CStr, reach: Reach, set: u64, clear: u64) -> Result<(), Errno> {
+    const AT_RECURSIVE: u32 = 0x8000;
     let attributes = MountAttr {
         set,
         clear,
         propagation: 0,
         userns_fd: 0,
     };
-    let flags = recursion(reach);
+    let flags = if reach == Reach::Tree {
+        AT_RECURSIVE
+    } else {
+        0
+    };
     // SAFETY: the path is NUL-terminated, the struct is live and of the size that is given.
     unsafe {
         syscall!(

@@ -80,22 +80,76 @@ pub enum Request {
     /// Allocate a terminal in the container's devpts. Answer: [`Response::Done`] with two
     /// descriptors, master then slave.
     OpenConsole { rows: u16, columns: u16 },
-    /// Ask for the number that the filter of an adopted process has to be compiled with. Answer:
-    /// [`Response::Secret`].
-    Secret,
+    /// Ask for what the filter of an adopted process has to be compiled with. Answer: [`Response::Filter`].
+    Filter,
+    /// Ask which calls of guests were refused or not supported. Answer: [`Response::Shortfalls`].
+    Shortfalls,
     /// Take over a process that the caller made with `caisson_sys::guest`: it sits in its first
-    /// `execve`, stopped in the listener that travels beside this message. Answer:
+    /// `execve`, stopped in the listener that travels beside this message where the transport has one. Answer:
     /// [`Response::Done`] once the program image is in place, or [`Response::Failed`] (the caller
     /// then kills its child).
     Adopt { host_pid: i32, process: ProcessSpec },
+}
+
+/// How system calls of guests reach the app kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransportKind {
+    /// Seccomp user notification.
+    #[default]
+    Notify,
+    /// Seccomp events under ptrace(2).
+    Ptrace,
+}
+
+impl TransportKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            TransportKind::Notify => "notify",
+            TransportKind::Ptrace => "ptrace",
+        }
+    }
+}
+
+/// Which calls of guests are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceScope {
+    /// Those that the app kernel serves or refuses, which costs nothing more than the log.
+    Served,
+    /// The native ones as well, which makes each of them as slow as a served one.
+    All,
+}
+
+/// What the filters of all processes of a sandbox have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilterFacts {
+    /// The sandbox's own secret.
+    pub secret: u64,
+    pub transport: TransportKind,
+    /// Native calls are delivered for a log as well.
+    pub all_calls: bool,
+}
+
+/// Calls of guests that did not get what Linux would give them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortfall {
+    /// Name of the call, or its number where it has none.
+    pub call: String,
+    /// Name of the error.
+    pub errno: String,
+    /// Refused by the table whatever its handler might say.
+    pub refused: bool,
+    pub count: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Response {
     Done,
-    /// The sandbox's own secret; it must stay between the trusted processes.
-    Secret(u64),
+    /// The secret must stay between the trusted processes.
+    Filter(FilterFacts),
+    Shortfalls(Vec<Shortfall>),
     /// `errno` is Linux's number where one describes the failure (a missing program: `ENOENT`).
     Failed {
         message: String,

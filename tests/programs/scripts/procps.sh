@@ -19,3 +19,5 @@ ip -o addr show lo | awk '{print $2,$4}'; ip route | wc -l; ss -tln | wc -l; cat
 ls /sys/class/net; cat /proc/self/cgroup | wc -l | grep -c '[1-9]'; cat /proc/self/limits | grep 'open files' | sed 's/  */ /g'
 cat /proc/filesystems | grep -c tmpfs; cat /proc/version | cut -d' ' -f1; ls -l /proc/self/ns/pid | grep -c 'pid:'
 lsof -v > /dev/null 2>&1; kill %1; who | wc -l; w -h | wc -l; dmesg > /dev/null 2>&1; echo "dmesg $?"
+ipcmk -M 4096 -p 0640 | cut -d: -f1; ipcmk -S 2 | cut -d: -f1; ipcmk -Q | cut -d: -f1
+for kind in m s q; do ipcs -$kind | awk 'NF>4{$1=$2="";print}'; done

@@ -9,7 +9,8 @@ const char *family = "";
     F(open) F(stat) F(directory) F(attributes) F(xattr) F(cwd) F(mount) F(cred) F(capability)    \
     F(limits) F(process) F(exec) F(signal) F(socket) F(ioctl) F(system) F(prctl) F(notify)       \
     F(namespace) F(io) F(memory) F(time) F(thread) F(ipc) F(terminal) F(poll) F(refused)         \
-    F(hostile) F(unix) F(netlink) F(probe)
+    F(hostile) F(unix) F(netlink) F(sysv) F(probe)                                                       \
+    F(files) F(permission) F(locks) F(memfd) F(authority) F(children) F(image) F(foreign)
 #define DECLARE(name) void family_##name(void);
 FAMILIES(DECLARE)
 #define ROW(name) {#name, family_##name},
@@ -172,6 +173,10 @@ int main(int argc, char **argv, char **envp) {
     if (argc > 2 && !strcmp(argv[1], "--exec")) {
         extern int exec_report(int argc, char **argv, char **envp);
         return exec_report(argc, argv, envp);
+    }
+    if (argc > 2 && !strcmp(argv[1], "--authority")) {
+        extern int authority_report(const char *tag);
+        return authority_report(argv[2]);
     }
     if (argc < 2) {
         for (size_t i = 0; i < sizeof families / sizeof *families; i++) {

@@ -38,7 +38,16 @@ pub const PLAIN_FAMILIES: &[&str] = &[
     "poll",
     "hostile",
     "unix",
+    "sysv",
     "netlink",
+    "files",
+    "permission",
+    "locks",
+    "memfd",
+    "authority",
+    "children",
+    "image",
+    "foreign",
 ];
 
 /// All families that prove rows of the table.
@@ -71,7 +80,16 @@ pub const FAMILIES: &[&str] = &[
     "poll",
     "hostile",
     "unix",
+    "sysv",
     "netlink",
+    "files",
+    "permission",
+    "locks",
+    "memfd",
+    "authority",
+    "children",
+    "image",
+    "foreign",
     "refused",
 ];
 

@@ -11,12 +11,12 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use rustix::process::{Pid, Signal as RustixSignal, set_parent_process_death_signal};
 
 use super::message::{Description, Down, Up};
-use super::{devices, edges};
+use super::{devices, edges, subscriber};
 use crate::RuntimeError;
 use crate::cgroup::{self, Inherited};
 use crate::namespace::Origin;
 use crate::rootfs::{KernelMounts, Tree};
-use crate::spec::{SpecError, home};
+use crate::spec::home;
 
 /// `caisson-kernel ID BOOT_FD PARENT_PID`: never returns.
 pub fn main(mut arguments: impl Iterator<Item = String>) -> ! {
@@ -47,12 +47,19 @@ pub fn main(mut arguments: impl Iterator<Item = String>) -> ! {
 
 fn live(boot: &OwnedFd, parent: i32) -> Result<Termination, RuntimeError> {
     die_with(parent)?;
-    let (message, mut fds) = caisson_wire::receive::<Down>(boot.as_fd())?;
-    let (Down::Build(description), Some(life_line), Some(control)) =
-        (message, fds.pop(), fds.pop())
+    let (message, fds) = caisson_wire::receive::<Down>(boot.as_fd())?;
+    let mut fds = fds.into_iter();
+    let (Down::Build(description), Some(control), Some(life_line)) =
+        (message, fds.next(), fds.next())
     else {
         return Err(RuntimeError::SandboxDied);
     };
+    let strace = description
+        .strace
+        .and_then(|scope| Some((fds.next()?, scope)));
+    if let (Some(format), Some(log)) = (description.log, fds.next()) {
+        subscriber::install(log.into(), format);
+    }
     // Before there are threads, see `join_as_kernel`.
     description.cgroup.join_as_kernel()?;
     detach()?;
@@ -68,6 +75,7 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Termination, RuntimeError> {
         &description.cgroup,
     )?;
     let mut kernel_boot = plan(&description, boot, control, join)?;
+    kernel_boot.strace = strace;
     let init = &mut kernel_boot.process;
     init.oom_score_adj = Some(spare_from_oom(init.oom_score_adj));
     home::complete(&mut init.env, init.uid, tree.root());
@@ -205,8 +213,6 @@ fn enter_namespaces(
         rustix::system::setdomainname(description.spec.domainname.as_bytes())
             .map_err(RuntimeError::step("setdomainname"))?;
     }
-    clocks(description)?;
-    sysctls(description)?;
     let mut join = vec![
         (NamespaceKind::Ipc, open("/proc/self/ns/ipc".as_ref())?),
         (NamespaceKind::Uts, open("/proc/self/ns/uts".as_ref())?),
@@ -215,63 +221,6 @@ fn enter_namespaces(
         join.push((NamespaceKind::Pid, open(path)?));
     }
     Ok(join)
-}
-
-/// The guest is born into the time namespace; the app kernel keeps the host's clocks.
-fn clocks(description: &Description) -> Result<(), RuntimeError> {
-    let linux = &description.spec.linux;
-    let namespaces = linux.namespaces.iter();
-    let Some(wanted) = namespaces.clone().find(|wanted| wanted.kind == "time") else {
-        return Ok(());
-    };
-    if !wanted.path.is_empty() {
-        let path = std::path::Path::new(&wanted.path);
-        return namespace::enter_time(open(path)?.as_fd())
-            .map_err(RuntimeError::file(path, "setns"));
-    }
-    namespace::unshare_time().map_err(RuntimeError::step("unshare the time namespace"))?;
-    let offsets = &linux.time_offsets;
-    for (clock, offset) in [
-        ("monotonic", &offsets.monotonic),
-        ("boottime", &offsets.boottime),
-    ] {
-        if let Some(offset) = offset {
-            let line = format!("{clock} {} {}\n", offset.secs, offset.nanosecs);
-            std::fs::write("/proc/self/timens_offsets", &line).map_err(|error| {
-                let reason = error.to_string();
-                SpecError::invalid(format!("linux.timeOffsets.{clock}"), line.trim(), reason)
-            })?;
-        }
-    }
-    Ok(())
-}
-
-/// Set what lives in the network and IPC namespace; this thread is in both, and the host's procfs shows the reader's.
-fn sysctls(description: &Description) -> Result<(), RuntimeError> {
-    for (name, value) in &description.spec.linux.sysctl {
-        let field = format!("linux.sysctl.{name}");
-        let path = sysctl_path(name);
-        if path.starts_with("net/") && description.namespaces.network == Origin::Host {
-            let reason = "the container has the host's network namespace";
-            return Err(SpecError::invalid(field, value, reason).into());
-        }
-        std::fs::write(format!("/proc/sys/{path}"), value)
-            .map_err(|error| SpecError::invalid(field, value, error.to_string()))?;
-    }
-    Ok(())
-}
-
-/// Below /proc/sys. As in sysctl(8), dots separate unless a slash comes first, and then belong to the names.
-fn sysctl_path(name: &str) -> String {
-    let swap = |letter| match letter {
-        '.' => '/',
-        '/' => '.',
-        other => other,
-    };
-    match name.find(['.', '/']) {
-        Some(at) if name[at..].starts_with('.') => name.chars().map(swap).collect(),
-        _ => name.to_owned(),
-    }
 }
 
 /// Bring `lo` up beside the assembly of the mounts: it waits for other users of the network's global lock.
@@ -330,7 +279,8 @@ fn plan(
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect(),
         readonly_root: spec.root.as_ref().is_some_and(|root| root.readonly),
-        personality: spec.linux.personality(),
+        transport: description.transport,
+        strace: None,
     })
 }
 

@@ -4,7 +4,6 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use caisson_sys::guest::{self, Guest, Setup};
-use caisson_sys::namespace;
 use caisson_wire::{ProcessSpec, Request, Response};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 
@@ -13,7 +12,6 @@ use crate::RuntimeError;
 use crate::cgroup::Inherited;
 use crate::process::ProcessId;
 use crate::spec::home;
-use crate::spec::schedule::{self, Which};
 use crate::tier::{Exec, Running};
 
 /// Ends a process that was not adopted.
@@ -44,7 +42,6 @@ pub(super) fn exec(exec: &Exec<'_>) -> Result<Running, RuntimeError> {
         return Err(RuntimeError::NotRunning);
     };
     let process = ProcessId::of(made.pid).ok_or(RuntimeError::NotRunning)?;
-    schedule::apply(exec.document, made.pid, Which::Exec)?;
     let request = Request::Adopt {
         host_pid: made.pid,
         process: with_home(exec, root.as_fd()),
@@ -111,15 +108,15 @@ fn spawn(
     slave: Option<&OwnedFd>,
     null: Option<&OwnedFd>,
 ) -> Result<Guest, RuntimeError> {
-    let secret = match converse(exec.entry, &Request::Secret, &[])? {
-        (Response::Secret(secret), _) => secret,
+    let facts = match converse(exec.entry, &Request::Filter, &[])? {
+        (Response::Filter(facts), _) => facts,
         _ => {
             return Err(RuntimeError::Sandbox {
-                message: "unexpected answer to a request for the secret".into(),
+                message: "unexpected answer to a request for the filter".into(),
             });
         }
     };
-    let filter = caisson_kernel::guest_filter(secret);
+    let filter = caisson_kernel::guest_filter(&facts);
     let landlock =
         caisson_sys::landlock::deny_all().map_err(RuntimeError::step("landlock_create_ruleset"))?;
     let files = exec.cgroup.guest_files(Inherited::Nothing)?;
@@ -144,14 +141,7 @@ fn spawn(
         terminal: slave.is_some(),
         hostname: c"",
         landlock: landlock.as_ref().map(AsFd::as_fd),
-        umask: exec.process.umask,
-        personality: exec.state.spec.linux.personality(),
-        proc_context: None,
     };
-    if exec.state.spec.linux.has_namespace("time") {
-        namespace::enter_time(init.as_fd())
-            .map_err(RuntimeError::step("enter the time namespace"))?;
-    }
     guest::spawn_into(&setup, init.as_fd()).map_err(|error| RuntimeError::Sandbox {
         message: error.to_string(),
     })

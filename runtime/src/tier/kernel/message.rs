@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use caisson_wire::{BootReply, ProcessSpec};
+use caisson_wire::{BootReply, ProcessSpec, TraceScope, TransportKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cgroup::Cgroup;
+use crate::log::Format;
 use crate::namespace::Namespaces;
 use crate::spec::Spec;
 use crate::state::Status;
@@ -23,6 +24,11 @@ pub(super) struct Description {
     pub(super) namespaces: Namespaces,
     /// The state that createContainer hooks get, without the pid.
     pub(super) hook_state: Value,
+    pub(super) transport: TransportKind,
+    /// A log of calls comes with the message, behind the descriptors that always do.
+    pub(super) strace: Option<TraceScope>,
+    /// The runtime's log comes last.
+    pub(super) log: Option<Format>,
 }
 
 impl Description {
@@ -35,6 +41,9 @@ impl Description {
             cgroup: from.state.cgroup.clone(),
             namespaces: from.namespaces.clone(),
             hook_state: from.state.for_hooks(Status::Creating),
+            transport: from.state.transport,
+            strace: from.strace.as_ref().map(|(_, scope)| *scope),
+            log: from.log.as_ref().map(|(_, format)| *format),
         }
     }
 }

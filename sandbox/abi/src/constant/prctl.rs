@@ -45,8 +45,6 @@ pub const NATIVE: &[u32] = &[
     PR_GET_NAME,
     PR_SET_VMA,
     PR_GET_PDEATHSIG,
-    PR_GET_DUMPABLE,
-    PR_SET_DUMPABLE,
     PR_GET_TIMING,
     PR_SET_TIMING,
     PR_GET_TSC,

@@ -4,8 +4,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use caisson_sys::sysv::Kind;
 use nix::errno::Errno;
 
+use crate::ipc::Object;
 use crate::kernel::Kernel;
 use crate::proc::{
     CapabilityMasks, Guests, Ids, Owner, ProcessFacts, ServerHandle, SystemFacts, Walker,
@@ -76,14 +78,16 @@ impl Guests for View {
 
     fn owner(&self, pid: u32) -> Option<Owner> {
         let kernel = self.kernel.get()?;
-        kernel.table.with_guest_process(pid as i32, |_, thread| {
-            let c = thread.credentials();
-            Owner {
-                uid: c.euid,
-                gid: c.egid,
-                dumpable: true,
-            }
-        })
+        kernel
+            .table
+            .with_guest_process(pid as i32, |process, thread| {
+                let c = thread.credentials();
+                Owner {
+                    uid: c.euid,
+                    gid: c.egid,
+                    dumpable: process.dumpable.load(Ordering::Acquire),
+                }
+            })
     }
 
     fn walker(&self, tid: u32) -> Option<Arc<Walker>> {
@@ -106,6 +110,10 @@ impl Guests for View {
             .get()
             .map(|kernel| lock(&kernel.names).domain.clone())
             .unwrap_or_default()
+    }
+
+    fn ipc_object(&self, kind: Kind, id: i32) -> Option<Object> {
+        self.kernel.get()?.ipc.get(kind, id)
     }
 
     fn set_hostname(&self, name: &str) -> Result<(), Errno> {
@@ -143,8 +151,11 @@ fn facts(host_proc: BorrowedFd<'_>, process: &Process, thread: &Thread) -> Proce
             ambient: c.caps.ambient,
         },
         no_new_privs: process.no_new_privs.load(Ordering::Acquire),
-        dumpable: true,
-        exe: lock(&process.exe).clone(),
+        dumpable: process.dumpable.load(Ordering::Acquire),
+        exe: lock(&process.exe)
+            .as_ref()
+            .map(|executable| path(executable.as_fd()))
+            .unwrap_or_default(),
         cwd,
         root,
         limits: Vec::new(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use caisson_sys::guest::{self, Guest, Setup};
 use caisson_sys::namespace::{self, Namespaces};
 use caisson_sys::procfs;
-use caisson_wire::{BootReply, ProcessSpec};
+use caisson_wire::{BootReply, ProcessSpec, TraceScope};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
@@ -18,6 +18,7 @@ use crate::control::{self, Gate};
 use crate::exec;
 use crate::kernel::Kernel;
 use crate::proc::SystemFacts;
+use crate::strace::Strace;
 use crate::system::Names;
 use crate::task::{Directory, Fs, Table};
 use crate::transport::{Notify, Transport};
@@ -83,11 +84,11 @@ struct Sandbox {
     process: ProcessSpec,
 }
 
-fn stand_up(prepared: Prepared, boot: Boot) -> Result<Sandbox, BootError> {
+fn stand_up(prepared: Prepared, mut boot: Boot) -> Result<Sandbox, BootError> {
     caisson_sys::signal::prepare_wake();
     rustix::process::umask(Mode::empty());
     let view = prepared.view.clone();
-    let kernel = Arc::new(make_kernel(prepared, &boot)?);
+    let kernel = Arc::new(make_kernel(prepared, &mut boot)?);
     view.connect(&kernel);
     super::mounts::confine_mounts(kernel.host_proc()).map_err(BootError::host(
         "confine devices to /dev and links to the container",
@@ -151,7 +152,7 @@ fn stand_up(prepared: Prepared, boot: Boot) -> Result<Sandbox, BootError> {
     })
 }
 
-fn make_kernel(prepared: Prepared, boot: &Boot) -> Result<Kernel, BootError> {
+fn make_kernel(prepared: Prepared, boot: &mut Boot) -> Result<Kernel, BootError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root =
         open(c"/", flags, Mode::empty()).map_err(BootError::host("open the container's /"))?;
@@ -167,12 +168,14 @@ fn make_kernel(prepared: Prepared, boot: &Boot) -> Result<Kernel, BootError> {
         .map_err(BootError::Thread)?;
     let facts: SystemFacts =
         facts::collect(boot).map_err(BootError::host("read facts of the host"))?;
+    let strace = boot.strace.take();
     Ok(Kernel {
         id: boot.id.clone(),
         root: Directory::new(root),
         host_proc,
         guest_proc: OnceLock::new(),
         table: Table::default(),
+        running: Default::default(),
         walkers: Default::default(),
         names: Mutex::new(Names {
             host: boot.hostname.clone(),
@@ -181,25 +184,19 @@ fn make_kernel(prepared: Prepared, boot: &Boot) -> Result<Kernel, BootError> {
         loader: prepared.loader,
         loader_identity: (identity.st_dev, identity.st_ino),
         secret: u64::from_ne_bytes(secret),
+        transport: boot.transport,
+        all_calls: matches!(strace, Some((_, TraceScope::All))),
+        strace: strace.map(|(log, _)| Strace::new(log.into())),
+        shortfalls: Default::default(),
         devices: boot.devices.clone(),
-        machine: machine(boot.personality),
         credentials_wanted: false.into(),
+        ipc: Default::default(),
         gate: Gate::default(),
         parked: Default::default(),
         facts,
         synthetic: synthetic_devices(),
         watch: Watch::new().map_err(BootError::host("epoll_create1"))?,
     })
-}
-
-/// What uname(2) says under an execution domain.
-fn machine(personality: Option<u32>) -> &'static str {
-    const PER_LINUX32: u32 = 8;
-    const PER_MASK: u32 = 0xff;
-    match personality {
-        Some(value) if value & PER_MASK == PER_LINUX32 => "i686",
-        _ => "x86_64",
-    }
 }
 
 /// The file systems that this process serves itself, where the configuration has them mounted.
@@ -305,17 +302,7 @@ fn spawn(kernel: &Kernel, boot: &Boot, console: Option<&Console>) -> Result<Gues
             .map_err(BootError::host("setns to a namespace given by path"))?;
         new.remove(kind);
     }
-    let joined_pids = boot
-        .join
-        .iter()
-        .any(|(kind, _)| *kind == NamespaceKind::Pid);
-    let proc_context = joined_pids
-        .then(procfs::context_for_children)
-        .transpose()
-        .map_err(BootError::host(
-            "configure procfs of the shared pid namespace",
-        ))?;
-    let filter = crate::filter::compile(kernel.secret);
+    let filter = crate::filter::compile(&kernel.filter_facts());
     let landlock =
         caisson_sys::landlock::deny_all().map_err(BootError::host("landlock_create_ruleset"))?;
     let cgroups: Vec<BorrowedFd<'_>> = boot.guest_cgroups.iter().map(AsFd::as_fd).collect();
@@ -339,9 +326,6 @@ fn spawn(kernel: &Kernel, boot: &Boot, console: Option<&Console>) -> Result<Gues
         hostname: &hostname,
         host_proc: kernel.host_proc(),
         landlock: landlock.as_ref().map(AsFd::as_fd),
-        umask: boot.process.umask,
-        personality: boot.personality,
-        proc_context: proc_context.as_ref().map(AsFd::as_fd),
     };
     Ok(guest::spawn_init(&setup, new)?)
 }

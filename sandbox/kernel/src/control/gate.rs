@@ -93,6 +93,7 @@ impl Gate {
                 thread,
                 servant,
                 incoming: held.incoming,
+                line: None,
             };
             work(&mut call)
         })?

@@ -24,6 +24,8 @@ pub struct Plan {
     pub credentials: Credentials,
     /// AT_SECURE.
     pub secure: bool,
+    /// What PR_GET_DUMPABLE is after it.
+    pub dumpable: bool,
     /// The limit of open files, raised for descriptors that the loader needs.
     pub room: Option<Room>,
     /// The header has been handed out; strings may still be asked for.

@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use caisson_sys::file::{access_at, is_being_written};
+use caisson_sys::guest::GUEST_HOST_ID;
 use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags, fstat, openat};
 use rustix::io::Errno;
 
@@ -19,6 +20,8 @@ pub struct Program {
     pub file: OwnedFd,
     pub interpreter: Option<OwnedFd>,
     pub privileges: FilePrivileges,
+    /// The guest may read what it executes.
+    pub readable: bool,
     /// Guest path of `file`.
     pub exe: Vec<u8>,
     /// The path as it was given, or the one under /dev/fd that stands for a descriptor and a path.
@@ -41,14 +44,11 @@ pub fn open_program(
     let mut directory = directory;
     for _ in 0..=MAX_SCRIPTS {
         let file = if empty_path && current.is_empty() {
-            let fd = call.fd(directory)?;
-            call.assume()?;
-            executable(fd)?
+            behind_descriptor(call, directory)?
         } else {
-            let file = open_at(call, directory, &current)?;
-            refuse_written(call, file.as_fd())?;
-            file
+            open_at(call, directory, &current)?
         };
+        refuse_written(call, file.as_fd())?;
         let mut start = [0u8; 4096];
         let length = read_start(file.as_fd(), &mut start)?;
         let start = &start[..length];
@@ -66,18 +66,37 @@ pub fn open_program(
             continue;
         }
         let interpreter = elf_interpreter(call, file.as_fd(), start)?;
-        let privileges = privileges(call, file.as_fd())?;
+        let privileges = privileges(file.as_fd())?;
+        call.assume()?;
+        let readable = access_at(file.as_fd(), c"", libc::R_OK, libc::AT_EMPTY_PATH).is_ok();
         let exe = call.kernel.path_of(file.as_fd())?;
         return Ok(Program {
             file,
             interpreter,
             privileges,
+            readable,
             exe,
             filename,
             prefix,
         });
     }
     Err(Errno::LOOP)
+}
+
+/// What a descriptor of the guest stands for, opened anew: the lease that tells of writers is taken of our opening,
+/// not of the guest's.
+fn behind_descriptor(call: &mut Call<'_>, number: i32) -> Result<OwnedFd, Errno> {
+    if number == libc::AT_FDCWD {
+        // A directory.
+        return Err(Errno::ACCESS);
+    }
+    let fd = call.fd(number)?;
+    call.assume()?;
+    let fd = executable(fd)?;
+    call.servant.assume_self()?;
+    let own = call.kernel.own_descriptors()?;
+    let name = fd.as_raw_fd().to_string();
+    openat(&own, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Whether execveat(2) looks at its descriptor.
@@ -161,8 +180,7 @@ fn executable(file: OwnedFd) -> Result<OwnedFd, Errno> {
     Ok(file)
 }
 
-/// `ETXTBSY` for what is open for writing. Linux asks that of interpreters as well, which nobody writes to, and of
-/// what is executed by its descriptor, which is the guest's own and so none to take a lease of.
+/// `ETXTBSY` for what is open for writing. Linux asks that of interpreters as well, which nobody writes to.
 fn refuse_written(call: &mut Call<'_>, file: BorrowedFd<'_>) -> Result<(), Errno> {
     let mut written = is_being_written(file);
     if written == Err(Errno::ACCESS) {
@@ -214,8 +232,8 @@ fn elf_interpreter(
     Ok(Some(interpreter))
 }
 
-/// Set-user-ID, set-group-ID and file capabilities, as far as the mount and no_new_privs let them count.
-fn privileges(call: &Call<'_>, file: BorrowedFd<'_>) -> Result<FilePrivileges, Errno> {
+/// Set-user-ID, set-group-ID and file capabilities, as far as the mount lets them count.
+fn privileges(file: BorrowedFd<'_>) -> Result<FilePrivileges, Errno> {
     let mut value = [0u8; 32];
     let capabilities = match rustix::fs::fgetxattr(file, c"security.capability", &mut value[..]) {
         Ok(length) => parse_file_capabilities(&value[..length]),
@@ -231,12 +249,8 @@ fn privileges(call: &Call<'_>, file: BorrowedFd<'_>) -> Result<FilePrivileges, E
     let nosuid = rustix::fs::fstatvfs(file)?
         .f_flag
         .contains(StatVfsMountFlags::NOSUID);
-    if nosuid
-        || call
-            .process()
-            .no_new_privs
-            .load(std::sync::atomic::Ordering::Acquire)
-    {
+    // What guests make without a name (memfd_create) belongs to their common host user, whom none of them may become.
+    if nosuid || stat.st_uid == GUEST_HOST_ID {
         return Ok(FilePrivileges::default());
     }
     Ok(FilePrivileges {

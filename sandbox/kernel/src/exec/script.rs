@@ -33,7 +33,8 @@ pub fn line(start: &[u8]) -> Option<Line> {
         .iter()
         .position(|byte| *byte == 0)
         .unwrap_or(text.len())];
-    let text = text.trim_ascii_end();
+    let end = text.iter().rposition(|byte| !blank(byte))?;
+    let text = &text[..=end];
     let begin = text.iter().position(|byte| !blank(byte))?;
     let text = &text[begin..];
     let end = text.iter().position(blank).unwrap_or(text.len());
@@ -64,6 +65,10 @@ mod tests {
         assert_eq!(
             parsed(b"#! /usr/bin/env  python3 -u \nx"),
             Some((b"/usr/bin/env".to_vec(), Some(b"python3 -u".to_vec())))
+        );
+        assert_eq!(
+            parsed(b"#!/bin/sh\r\n"),
+            Some((b"/bin/sh\r".to_vec(), None))
         );
         assert_eq!(parsed(b"#!/bin/sh"), Some((b"/bin/sh".to_vec(), None)));
     }

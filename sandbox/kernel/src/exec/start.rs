@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
 
 use caisson_sys::surgery::ExecRegisters;
 use caisson_wire::ProcessSpec;
@@ -10,7 +11,7 @@ use rustix::io::Errno;
 use super::program::with_prefix;
 use super::{Plan, Program, Strings, donate, find_in_path, open_program};
 use crate::call::Call;
-use crate::task::{Credentials, after_exec, lock};
+use crate::task::{AfterExec, after_exec, lock};
 
 /// An exec as a guest or the runtime asks for it.
 #[derive(Debug)]
@@ -36,9 +37,8 @@ pub struct Scratch {
 /// call still waits for its answer.
 pub fn run(call: &mut Call<'_>, request: Request, scratch: Scratch) -> Result<(), Errno> {
     let program = open_program(call, request.directory, &request.path, request.empty_path)?;
-    let credentials = call.credentials();
-    let (credentials, secure) = after_exec(&credentials, program.privileges);
-    start(call, program, request, (credentials, secure), scratch)
+    let after = after(call, &program)?;
+    start(call, program, request, after, scratch)
 }
 
 /// The first exec of a process that the runtime made: arguments come from its spec.
@@ -56,7 +56,8 @@ pub fn first_exec(call: &mut Call<'_>, spec: &ProcessSpec) -> Result<(), Errno> 
     // Capabilities of the spec are what the process has, whoever it is: no exec rules apply.
     let program = open_program(call, request.directory, &request.path, false)?;
     let before = call.credentials();
-    let (mut credentials, secure) = after_exec(&before, program.privileges);
+    let mut after = after(call, &program)?;
+    let credentials = &mut after.credentials;
     if credentials.euid == before.euid && before.euid != 0 {
         credentials.caps.ambient = before.caps.ambient;
     }
@@ -64,7 +65,7 @@ pub fn first_exec(call: &mut Call<'_>, spec: &ProcessSpec) -> Result<(), Errno> 
         call,
         program,
         request,
-        (credentials, secure),
+        after,
         Scratch {
             empty_path,
             argv,
@@ -73,11 +74,16 @@ pub fn first_exec(call: &mut Call<'_>, spec: &ProcessSpec) -> Result<(), Errno> 
     )
 }
 
+fn after(call: &Call<'_>, program: &Program) -> Result<AfterExec, Errno> {
+    let no_new_privs = call.process().no_new_privs.load(Ordering::Acquire);
+    after_exec(&call.credentials(), program.privileges, no_new_privs)
+}
+
 fn start(
     call: &mut Call<'_>,
     program: Program,
     request: Request,
-    (credentials, secure): (Credentials, bool),
+    after: AfterExec,
     scratch: Scratch,
 ) -> Result<(), Errno> {
     let process = call.process().clone();
@@ -91,6 +97,11 @@ fn start(
             return Err(Errno::AGAIN);
         }
         let comm = comm(&request.path, &program)?;
+        let before = call.credentials();
+        let dumpable = program.readable
+            && before.euid == before.ruid
+            && before.egid == before.rgid
+            && !before.changes_dumpable(&after.credentials);
         *slot = Some(Plan {
             tid: call.incoming.tid,
             program: program.file,
@@ -100,8 +111,9 @@ fn start(
             filename: program.filename,
             comm,
             exe: program.exe,
-            credentials,
-            secure,
+            credentials: after.credentials,
+            secure: after.secure,
+            dumpable,
             room: None,
             taken: false,
         });

@@ -8,7 +8,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use caisson_sys::sysv::Kind;
 use nix::errno::Errno;
+
+use crate::ipc::Object;
 
 /// The app kernel as the synthetic files see it.
 pub trait Guests: Send + Sync + 'static {
@@ -43,6 +46,12 @@ pub trait Guests: Send + Sync + 'static {
 
     /// The NIS domain name as the guest sees it now.
     fn domainname(&self) -> String;
+
+    /// To whom a System V IPC object belongs; `None` for one that no guest has made.
+    fn ipc_object(&self, kind: Kind, id: i32) -> Option<Object> {
+        let _ = (kind, id);
+        None
+    }
 
     /// A guest that may (fsuid 0 and CAP_SYS_ADMIN were checked) wrote /proc/sys/kernel/hostname.
     fn set_hostname(&self, name: &str) -> Result<(), Errno>;

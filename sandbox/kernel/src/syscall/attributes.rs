@@ -3,15 +3,18 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use caisson_sys::file::{stat_at, truncate_path};
+use caisson_sys::file::{access_at, stat_at, truncate_path};
+use caisson_sys::guest::GUEST_HOST_ID;
 use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, Uid, chmodat, chownat,
-    fchmod as host_fchmod, fchown as host_fchown, futimens, openat, utimensat as host_utimensat,
+    fchmod as host_fchmod, fchown as host_fchown, fstat, futimens, openat,
+    utimensat as host_utimensat,
 };
 use rustix::io::Errno;
 
 use crate::call::Call;
 use crate::reply::Reply;
+use crate::task::Capability;
 
 pub fn chmod(call: &mut Call<'_>) -> Result<Reply, Errno> {
     change_mode(call, libc::AT_FDCWD, 0, 0)
@@ -75,9 +78,19 @@ fn on_descriptor(
     } else {
         let fd = call.fd(number)?;
         call.assume()?;
+        if made_natively(fd.as_fd())? {
+            // To the host all guests are one user; who has the descriptor is taken for the owner.
+            call.servant.assume_self()?;
+        }
         operation(fd.as_fd())?;
     }
     Ok(Reply::ZERO)
+}
+
+/// Whether a guest made the file behind a descriptor without the app kernel: a memfd, a pipe, a socket. Then it belongs
+/// to the host user that is behind all guests.
+fn made_natively(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    Ok(fstat(fd)?.st_uid == GUEST_HOST_ID)
 }
 
 pub fn chown(call: &mut Call<'_>) -> Result<Reply, Errno> {
@@ -125,6 +138,13 @@ fn change_owner(
 
 pub fn fchown(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let (uid, gid) = owner(call, 1);
+    let credentials = call.credentials();
+    let may_keep = credentials.can(Capability::Chown)
+        || (uid.is_none_or(|uid| uid.as_raw() == credentials.fsuid)
+            && gid.is_none_or(|gid| credentials.in_group(gid.as_raw())));
+    if !may_keep && made_natively(call.fd(call.int(0))?.as_fd())? {
+        return Err(Errno::PERM);
+    }
     on_descriptor(call, call.int(0), |fd| host_fchown(fd, uid, gid))
 }
 
@@ -133,7 +153,15 @@ pub fn truncate(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let path = call.path(0)?;
     let (limit, _) = caisson_sys::limit::get(call.process().pid, libc::RLIMIT_FSIZE)?;
     let (pid, tid) = (call.process().pid, call.incoming.tid);
+    let running = call.kernel.running.clone();
     call.on_path(libc::AT_FDCWD, &path, |at, path| {
+        if running.has_name(path.to_bytes()) {
+            let stat = stat_at(at, path, 0)?;
+            if running.is(stat.st_dev, stat.st_ino) {
+                access_at(at, path, libc::W_OK, 0)?;
+                return Err(Errno::TXTBSY);
+            }
+        }
         if length > limit && stat_at(at, path, 0)?.st_size < length as i64 {
             // The limit is the guest's, and so is the signal: setrlimit(2).
             caisson_sys::signal::send_to_thread(pid, tid, libc::SIGXFSZ)?;

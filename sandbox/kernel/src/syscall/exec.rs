@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, openat, statx};
 use rustix::io::Errno;
@@ -9,7 +10,7 @@ use rustix::io::Errno;
 use crate::call::Call;
 use crate::exec::{self, Request, Scratch, Strings};
 use crate::reply::Reply;
-use crate::task::{Thread, lock};
+use crate::task::{Executable, Thread, lock};
 
 pub fn execve(call: &mut Call<'_>) -> Result<Reply, Errno> {
     if call.kernel.gate.hold(call) {
@@ -119,7 +120,11 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
     }
     call.write_bytes(buffer, &answer)?;
     plan.taken = true;
-    *lock(&process.exe) = std::mem::take(&mut plan.exe);
+    let file = plan.program.try_clone().map_err(|_| Errno::NFILE)?;
+    let executable = Executable::new(&call.kernel.running, file, &plan.exe)?;
+    *lock(&process.exe) = Some(executable);
+    process.dumpable.store(plan.dumpable, Ordering::Release);
+    process.mixed_credentials.store(false, Ordering::Release);
     let credentials = plan.credentials.clone();
     if inline {
         *slot = None;
@@ -134,9 +139,7 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
     );
     call.kernel.table.only_leader_remains(Arc::new(leader));
     // The receiving thread must not go on with the entry that was replaced just now.
-    call.thread
-        .ended
-        .store(true, std::sync::atomic::Ordering::Release);
+    call.thread.ended.store(true, Ordering::Release);
     Ok(Reply::ZERO)
 }
 

@@ -7,6 +7,7 @@ mod terminal;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use caisson_sys::file::access_at;
 use caisson_sys::notify::Cloexec;
 use rustix::fs::{
     FileType, Mode, OFlags, ResolveFlags, fcntl_setfl, fstat, openat as host_openat,
@@ -18,7 +19,6 @@ use crate::boot::DeviceKind;
 use crate::call::{Call, Start};
 use crate::reply::Reply;
 use crate::servant::Identity;
-use crate::task::lock;
 
 /// Majors of terminals in devpts, linux/major.h.
 const TERMINALS: std::ops::RangeInclusive<u32> = 136..=143;
@@ -96,6 +96,9 @@ const KNOWN_FLAGS: u32 = (libc::O_ACCMODE
 const SETTABLE: OFlags = OFlags::from_bits_retain(
     (libc::O_APPEND | libc::O_NONBLOCK | libc::O_ASYNC | libc::O_DIRECT | libc::O_NOATIME) as u32,
 );
+/// `O_PATH_FLAGS`, include/linux/fcntl.h: what openat2(2) allows beside `O_PATH`, and open(2) looks at.
+const PATH_FLAGS: u32 =
+    (libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_PATH | libc::O_CLOEXEC) as u32;
 
 pub fn openat2(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let (how, size) = (call.arg(2), call.arg(3));
@@ -114,7 +117,8 @@ pub fn openat2(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let how: libc::open_how = call.read(how)?;
     let path = call.path(1)?;
     let creates = how.flags & (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u64 != 0;
-    let sound = how.flags & !u64::from(KNOWN_FLAGS) == 0
+    let path_only = how.flags & libc::O_PATH as u64 != 0;
+    let sound = how.flags & !u64::from(if path_only { PATH_FLAGS } else { KNOWN_FLAGS }) == 0
         && (creates || how.mode == 0)
         && how.mode & !0o7777 == 0;
     let resolve = ResolveFlags::from_bits(how.resolve)
@@ -136,6 +140,9 @@ pub fn openat2(call: &mut Call<'_>) -> Result<Reply, Errno> {
 fn run(call: &mut Call<'_>, request: Request) -> Result<Reply, Errno> {
     if request.path.is_empty() {
         return Err(Errno::NOENT);
+    }
+    if writes(request.flags) {
+        refuse_running(call, &request)?;
     }
     match attempt(call, &request, Blocking::No) {
         Ok(file) => give(call, &request, file),
@@ -166,8 +173,10 @@ fn attempt(call: &mut Call<'_>, request: &Request, blocking: Blocking) -> Result
     if blocking == Blocking::No {
         flags |= OFlags::NONBLOCK;
     }
-    let umask = lock(&call.process().fs()).umask;
-    let mode = Mode::from_raw_mode(request.mode & !umask);
+    if request.flags.intersects(OFlags::CREATE | OFlags::TMPFILE) {
+        call.assume_mask();
+    }
+    let mode = Mode::from_raw_mode(request.mode);
     let resolve = request.resolve;
     let path = &request.path;
     let open = |at: BorrowedFd<'_>, path: &CStr| open_one(at, path, flags, mode, resolve);
@@ -209,6 +218,11 @@ fn give(call: &mut Call<'_>, request: &Request, file: OwnedFd) -> Result<Reply, 
     match kind {
         FileType::CharacterDevice => allowed(call, DeviceKind::Character, stat.st_rdev)?,
         FileType::BlockDevice => allowed(call, DeviceKind::Block, stat.st_rdev)?,
+        FileType::RegularFile
+            if writes(request.flags) && call.kernel.running.is(stat.st_dev, stat.st_ino) =>
+        {
+            return Err(Errno::TXTBSY);
+        }
         FileType::Fifo
             if !wants_nonblock
                 && !is_both_ways(request.flags)
@@ -241,6 +255,39 @@ fn give(call: &mut Call<'_>, request: &Request, file: OwnedFd) -> Result<Reply, 
         return terminal::give(call, file, cloexec);
     }
     Ok(Reply::Fd(file, cloexec))
+}
+
+/// `ETXTBSY` for a program that runs, before opening it could cut it off or copy it up. Programs run by another name
+/// are noticed once they are open.
+fn refuse_running(call: &mut Call<'_>, request: &Request) -> Result<(), Errno> {
+    let fresh = request.flags.contains(OFlags::CREATE | OFlags::EXCL);
+    if fresh || !call.kernel.running.has_name(request.path.as_bytes()) {
+        return Ok(());
+    }
+    let look = OFlags::PATH | OFlags::CLOEXEC | (request.flags & OFlags::NOFOLLOW);
+    let resolve = request.resolve;
+    let found = call.on_path(request.directory, &request.path, |at, path| {
+        let found = open_one(at, path, look, Mode::empty(), resolve)?;
+        access_at(found.as_fd(), c"", libc::W_OK, libc::AT_EMPTY_PATH)?;
+        fstat(found)
+    });
+    let Ok(stat) = found else {
+        // The opening itself will tell.
+        return Ok(());
+    };
+    if call.kernel.running.is(stat.st_dev, stat.st_ino) {
+        return Err(Errno::TXTBSY);
+    }
+    Ok(())
+}
+
+/// Whether the flags ask for a change of the content. `O_PATH` overrides them.
+fn writes(flags: OFlags) -> bool {
+    !flags.contains(OFlags::PATH) && (!is_read_only(flags) || flags.contains(OFlags::TRUNC))
+}
+
+fn is_read_only(flags: OFlags) -> bool {
+    flags.bits() & libc::O_ACCMODE as u32 == libc::O_RDONLY as u32
 }
 
 fn is_both_ways(flags: OFlags) -> bool {

@@ -15,9 +15,11 @@ const PR_CAP_AMBIENT_IS_SET: u64 = 1;
 const PR_CAP_AMBIENT_RAISE: u64 = 2;
 const PR_CAP_AMBIENT_LOWER: u64 = 3;
 const PR_CAP_AMBIENT_CLEAR_ALL: u64 = 4;
-/// `SECURE_ALL_BITS | SECURE_ALL_LOCKS`, linux/securebits.h: four switches, each with a lock above it.
-const SECUREBITS_KNOWN: u32 = 0xff;
-const SECUREBITS_LOCKS: u32 = 0xaa;
+/// `SECURE_ALL_BITS | SECURE_ALL_LOCKS`, linux/securebits.h: six switches, each with a lock above it.
+const SECUREBITS_KNOWN: u32 = 0xfff;
+const SECUREBITS_LOCKS: u32 = 0xaaa;
+/// `SECURE_ALL_UNPRIVILEGED` and its locks: what programs ask of themselves (Linux 6.14), without a right.
+const SECUREBITS_UNPRIVILEGED: u32 = 0xf00;
 
 pub fn prctl(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let [_, value, rest @ ..] = call.incoming.args;
@@ -32,6 +34,14 @@ pub fn prctl(call: &mut Call<'_>) -> Result<Reply, Errno> {
         option::PR_GET_NO_NEW_PRIVS if value == 0 && alone => Ok(Reply::Value(
             call.process().no_new_privs.load(Ordering::Acquire).into(),
         )),
+        option::PR_GET_DUMPABLE => Ok(Reply::Value(
+            call.process().dumpable.load(Ordering::Acquire).into(),
+        )),
+        option::PR_SET_DUMPABLE if value <= 1 => {
+            call.kernel.settle_children(&call.thread);
+            call.process().dumpable.store(value == 1, Ordering::Release);
+            Ok(Reply::ZERO)
+        }
         option::PR_GET_SECCOMP => Ok(Reply::ZERO),
         option::PR_CAPBSET_READ => {
             let bit = capability(value)?;
@@ -136,8 +146,10 @@ fn set_securebits(old: &Credentials, value: u64) -> Result<Credentials, Errno> {
     let locked_switches = (now & SECUREBITS_LOCKS) >> 1;
     let touches_locked = locked_switches & (now ^ wanted) != 0;
     let unlocks = now & SECUREBITS_LOCKS & !wanted != 0;
-    if touches_locked || unlocks || wanted & !SECUREBITS_KNOWN != 0 || !old.can(Capability::Setpcap)
-    {
+    let changed = now ^ wanted;
+    let permitted =
+        old.can(Capability::Setpcap) || (changed != 0 && changed & !SECUREBITS_UNPRIVILEGED == 0);
+    if touches_locked || unlocks || wanted & !SECUREBITS_KNOWN != 0 || !permitted {
         return Err(Errno::PERM);
     }
     Ok(Credentials {
@@ -228,7 +240,14 @@ mod tests {
             Ok(0b111)
         );
         assert_eq!(set_keep_caps(&mighty(0b10_0000), 1), Err(Errno::PERM));
-        assert_eq!(set_securebits(&mighty(0), 0x100), Err(Errno::PERM));
+        assert_eq!(set_securebits(&mighty(0), 0x1000), Err(Errno::PERM));
+        let mut weak = mighty(0);
+        weak.caps.effective = 0;
+        assert_eq!(
+            set_securebits(&weak, 0x300).map(|c| c.securebits.0),
+            Ok(0x300)
+        );
+        assert_eq!(set_securebits(&weak, 0x301), Err(Errno::PERM));
     }
 
     #[test]

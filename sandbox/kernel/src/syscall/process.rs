@@ -22,6 +22,10 @@ const REFUSED: u64 = (libc::CLONE_NEWNS
 
 pub fn clone(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let flags = call.arg(0) & 0xffff_ffff;
+    let own_root = (libc::CLONE_NEWNS | libc::CLONE_NEWUSER) as u64;
+    if flags & own_root != 0 && flags & libc::CLONE_FS as u64 != 0 {
+        return Err(Errno::INVAL);
+    }
     if flags & REFUSED != 0 {
         return Err(Errno::PERM);
     }

@@ -22,6 +22,7 @@ pub enum Capability {
     NetBindService = 10,
     NetAdmin = 12,
     NetRaw = 13,
+    IpcOwner = 15,
     SysChroot = 18,
     SysPtrace = 19,
     SysAdmin = 21,
@@ -86,6 +87,17 @@ impl Credentials {
             caps: process.capabilities,
             securebits: SecureBits::default(),
         }
+    }
+
+    /// Whether a process that goes over to `new` is not dumpable any more.
+    pub fn changes_dumpable(&self, new: &Credentials) -> bool {
+        let ids = |c: &Credentials| (c.euid, c.egid, c.fsuid, c.fsgid);
+        ids(self) != ids(new) || new.caps.permitted & !self.caps.permitted != 0
+    }
+
+    /// Whether a file's group is one of the process' own: `in_group_p`.
+    pub fn in_group(&self, gid: u32) -> bool {
+        self.fsgid == gid || self.groups.contains(&gid)
     }
 
     /// Whether the effective set has `capability`.

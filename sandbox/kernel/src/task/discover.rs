@@ -42,6 +42,16 @@ pub fn thread(table: &Table, host_proc: BorrowedFd<'_>, tid: i32) -> Result<Arc<
         ))));
     }
     let parent = parent_of(table, host_proc, &status)?;
+    enter(table, tid, &status, &parent)
+}
+
+/// Enter a new process, made by the thread `parent`.
+fn enter(
+    table: &Table,
+    tid: i32,
+    status: &HostStatus,
+    parent: &Thread,
+) -> Result<Arc<Thread>, Errno> {
     let from = &parent.process;
     let fs = if from.clone_flags.load(Ordering::Acquire) & libc::CLONE_FS as u64 != 0 {
         from.fs()
@@ -55,6 +65,9 @@ pub fn thread(table: &Table, host_proc: BorrowedFd<'_>, tid: i32) -> Result<Arc<
     process
         .no_new_privs
         .store(from.no_new_privs.load(Ordering::Acquire), Ordering::Release);
+    process
+        .dumpable
+        .store(from.dumpable.load(Ordering::Acquire), Ordering::Release);
     Ok(table.insert(Arc::new(Thread::new(
         tid,
         status.guest_tid,
@@ -71,22 +84,55 @@ pub fn children(table: &Table, host_proc: BorrowedFd<'_>, process: &Process) -> 
     }
     let mut found = Vec::new();
     for tid in threads_of(host_proc, process.pid) {
-        let path = format!("{}/task/{tid}/children", process.pid);
-        let Ok(text) = read(host_proc, &path) else {
-            continue;
-        };
-        for child in text
-            .split_ascii_whitespace()
-            .filter_map(|pid| pid.parse().ok())
-        {
-            if table.thread_of(child).is_none()
-                && let Ok(thread) = thread(table, host_proc, child)
-            {
-                found.push(thread);
+        for child in children_of(host_proc, process.pid, tid) {
+            if table.thread_of(child).is_some() {
+                continue;
             }
+            // A thread that is unknown itself has its process' credentials.
+            let maker = table
+                .thread(tid)
+                .filter(|thread| thread.process.pid == process.pid);
+            let entered = match maker {
+                Some(maker) => host_status(host_proc, child)
+                    .and_then(|status| enter(table, child, &status, &maker)),
+                None => thread(table, host_proc, child),
+            };
+            found.extend(entered);
         }
     }
     found
+}
+
+/// Processes that one thread has made, or was given when another thread of its process ended.
+fn children_of(host_proc: BorrowedFd<'_>, pid: i32, tid: i32) -> Vec<i32> {
+    let text = read(host_proc, &format!("{pid}/task/{tid}/children")).unwrap_or_default();
+    text.split_ascii_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
+/// The thread of `leader`'s process that made `child`. Which one matters only where their credentials differ.
+fn maker_of(
+    table: &Table,
+    host_proc: BorrowedFd<'_>,
+    leader: Arc<Thread>,
+    child: &HostStatus,
+) -> Arc<Thread> {
+    if !leader.process.mixed_credentials.load(Ordering::Acquire) {
+        return leader;
+    }
+    let threads = table.threads_of(leader.process.pid);
+    let credentials = leader.credentials();
+    if threads
+        .iter()
+        .all(|thread| thread.credentials() == credentials)
+    {
+        return leader;
+    }
+    threads
+        .into_iter()
+        .find(|thread| children_of(host_proc, thread.process.pid, thread.tid).contains(&child.tgid))
+        .unwrap_or(leader)
 }
 
 /// The thread whose credentials and state a new process inherited.
@@ -97,7 +143,7 @@ fn parent_of(
 ) -> Result<Arc<Thread>, Errno> {
     if let Some(parent) = table.thread_of(child.ppid) {
         if parent.process.guest_pid != 1 || !orphaned(table, host_proc, child) {
-            return Ok(parent);
+            return Ok(maker_of(table, host_proc, parent, child));
         }
     }
     // The parent has ended before the child made a call: choose the least privileged of those who

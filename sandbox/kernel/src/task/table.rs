@@ -58,6 +58,16 @@ impl Table {
             .cloned()
     }
 
+    /// All known threads of the process.
+    pub fn threads_of(&self, pid: i32) -> Vec<Arc<Thread>> {
+        let entries = lock(&self.0);
+        let threads = entries.threads.values();
+        threads
+            .filter(|thread| thread.process.pid == pid)
+            .cloned()
+            .collect()
+    }
+
     /// Look at a process without taking a share in it: for threads that must not be the last to drop one. `look`
     /// gets the process and any of its threads, and runs under the table's lock.
     pub fn with_guest_process<R>(

@@ -48,7 +48,6 @@ steps! {
     Bounding "drop the capability bounding set",
     Identity "change to the guest's host uid and gid",
     Capabilities "drop all capabilities",
-    Personality "change the personality",
     DeathSignal "PR_SET_PDEATHSIG",
     Orphaned "the app kernel ended during set-up",
     Filter "install the seccomp filter",
@@ -117,16 +116,13 @@ pub(super) fn run(plan: &Plan<'_>) -> ! {
 }
 
 impl Child<'_> {
-    /// Returns a configured context of procfs for this pid namespace, or -1 where one is given.
+    /// Returns a configured context of procfs for this pid namespace.
     fn own_namespaces(&self) -> i32 {
         // SAFETY: unshares a namespace of this single-threaded process.
         self.need(
             Step::CgroupNamespace,
             unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }.into(),
         );
-        if self.0.setup.proc_context.is_some() {
-            return -1;
-        }
         self.context(Step::ProcContext, c"proc")
     }
 
@@ -292,12 +288,6 @@ impl Child<'_> {
     fn give_up_rights(&self, landlock: i32) {
         // SAFETY: this and the following calls take integers, or pointers to live locals.
         unsafe {
-            if let Some(personality) = self.0.setup.personality {
-                self.need(
-                    Step::Personality,
-                    libc::personality(personality.into()).into(),
-                );
-            }
             self.need(
                 Step::NoNewPrivileges,
                 libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).into(),
@@ -374,7 +364,7 @@ impl Child<'_> {
             )
         };
         // SAFETY: takes an integer.
-        unsafe { libc::umask(self.0.setup.umask) };
+        unsafe { libc::umask(0o022) };
     }
 
     /// Install the filter and make the first notified call.

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use caisson_sys::path::set_cwd;
 use caisson_sys::socket as host;
-use rustix::fs::{Mode, OFlags, fcntl_getfl};
+use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
 use rustix::net::SocketType;
 use rustix::net::sockopt::socket_type;
@@ -14,7 +14,6 @@ use super::address::Address;
 use super::{identity, netlink};
 use crate::call::Call;
 use crate::reply::Reply;
-use crate::task::lock;
 
 pub fn bind(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let socket = socket_of(call)?;
@@ -22,13 +21,9 @@ pub fn bind(call: &mut Call<'_>) -> Result<Reply, Errno> {
     if netlink::is_one(socket.as_fd(), &address) {
         return netlink::bind(socket.as_fd(), &address).map(|()| Reply::ZERO);
     }
-    let umask = Mode::from_raw_mode(lock(&call.process().fs()).umask);
+    call.assume_mask();
     on_address(call, &address, |address| {
-        // The serving thread has a mask of its own.
-        rustix::process::umask(umask);
-        let result = host::bind(socket.as_fd(), address);
-        rustix::process::umask(Mode::empty());
-        result
+        host::bind(socket.as_fd(), address)
     })?;
     Ok(Reply::ZERO)
 }

@@ -1,0 +1,237 @@
+//! A scratch bundle with busybox, a state folder of its own, and the binary under test. Needs root and
+//! busybox-static; everything is taken back when the value is dropped.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+
+/// The applets tests use.
+const APPLETS: &[&str] = &[
+    "sh", "true", "cat", "sleep", "ls", "id", "mount", "touch", "kill", "hostname", "dd", "grep",
+    "stat", "tty",
+];
+
+pub struct Bundle {
+    pub folder: PathBuf,
+    /// Unique on this machine; also the name of the container's cgroup.
+    pub id: String,
+    pub config: Value,
+}
+
+/// What a command did.
+pub struct Done {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Done {
+    fn from(output: Output) -> Done {
+        Done {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    #[track_caller]
+    pub fn succeeded(self) -> Done {
+        assert_eq!(
+            self.status, 0,
+            "stdout: {}\nstderr: {}",
+            self.stdout, self.stderr
+        );
+        self
+    }
+
+    /// Failed with status 1 and a message that holds all `parts`.
+    #[track_caller]
+    pub fn refused(self, parts: &[&str]) -> Done {
+        assert_eq!(
+            self.status, 1,
+            "stdout: {}\nstderr: {}",
+            self.stdout, self.stderr
+        );
+        for part in parts {
+            assert!(
+                self.stderr.contains(part),
+                "{part:?} is not in: {}",
+                self.stderr
+            );
+        }
+        self
+    }
+}
+
+impl Bundle {
+    /// A bundle whose init runs `script` in a shell.
+    pub fn new(script: &str) -> Bundle {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let id = format!(
+            "rt-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let folder = std::env::temp_dir().join(&id);
+        let bin = folder.join("rootfs/bin");
+        std::fs::create_dir_all(&bin).expect("make the root file system");
+        for name in ["etc", "tmp", "proc", "sys", "dev"] {
+            std::fs::create_dir_all(folder.join("rootfs").join(name)).expect("mkdir");
+        }
+        std::fs::copy("/bin/busybox", bin.join("busybox")).expect("busybox-static is installed");
+        for applet in APPLETS {
+            std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("symlink");
+        }
+        let written = Command::new(binary())
+            .args(["spec", "--bundle"])
+            .arg(&folder)
+            .status()
+            .expect("spec");
+        assert!(written.success());
+        let text = std::fs::read(folder.join("config.json")).expect("config.json");
+        let mut config: Value = serde_json::from_slice(&text).expect("json");
+        config["process"]["terminal"] = json!(false);
+        config["process"]["args"] = json!(["sh", "-c", script]);
+        Bundle { folder, id, config }
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    pub fn rootfs(&self) -> PathBuf {
+        self.folder.join("rootfs")
+    }
+
+    /// The command `caisson --root … arguments`, with config.json as it is now.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        std::fs::write(self.folder.join("config.json"), self.config.to_string())
+            .expect("write config.json");
+        let mut command = Command::new(binary());
+        command
+            .arg("--root")
+            .arg(self.root())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .current_dir(&self.folder);
+        command
+    }
+
+    /// Run a command to its end. Its output goes to files, because a sandbox it leaves behind keeps it open.
+    pub fn caisson(&self, arguments: &[&str]) -> Done {
+        let (out, err) = (self.folder.join("stdout"), self.folder.join("stderr"));
+        let create = |path: &Path| std::fs::File::create(path).expect("output file");
+        let status = self
+            .command(arguments)
+            .stdout(create(&out))
+            .stderr(create(&err))
+            .status()
+            .expect("execute");
+        let read = |path: &Path| std::fs::read(path).expect("output");
+        Done::from(Output {
+            status,
+            stdout: read(&out),
+            stderr: read(&err),
+        })
+    }
+
+    /// `caisson run` of the bundle in the foreground.
+    pub fn run(&self) -> Done {
+        self.caisson(&["run", &self.id])
+    }
+
+    pub fn status(&self) -> String {
+        let done = self.caisson(&["state", &self.id]);
+        let state: Value = serde_json::from_str(&done.stdout).unwrap_or(Value::Null);
+        state["status"].as_str().unwrap_or("none").to_owned()
+    }
+
+    pub fn pid(&self) -> i32 {
+        let state: Value =
+            serde_json::from_str(&self.caisson(&["state", &self.id]).succeeded().stdout)
+                .expect("json");
+        state["pid"].as_i64().expect("pid") as i32
+    }
+
+    /// No process, cgroup, mount or state of this container exists.
+    #[track_caller]
+    pub fn assert_nothing_left(&self) {
+        let limit = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        loop {
+            let left = self.leftovers();
+            if left.is_empty() {
+                return;
+            }
+            assert!(std::time::Instant::now() < limit, "left behind: {left:?}");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
+    fn leftovers(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        if self.root().join(&self.id).exists() {
+            left.push("state folder".to_owned());
+        }
+        let hierarchies = std::fs::read_dir("/sys/fs/cgroup").expect("cgroups");
+        let groups = hierarchies
+            .flatten()
+            .map(|entry| entry.path().join(&self.id))
+            .filter(|path| path.exists());
+        left.extend(groups.map(|path| path.display().to_string()));
+        left.extend(
+            sandboxes(&self.id)
+                .into_iter()
+                .map(|pid| format!("process {pid}")),
+        );
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+        left.extend(
+            mounts
+                .lines()
+                .filter(|line| line.contains(&self.id))
+                .map(str::to_owned),
+        );
+        left
+    }
+}
+
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        if self.root().join(&self.id).exists() {
+            self.command(&["delete", "--force", &self.id])
+                .stderr(Stdio::null())
+                .status()
+                .ok();
+        }
+        std::fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+/// Pids of sandbox processes with this id.
+fn sandboxes(id: &str) -> Vec<i32> {
+    let pids = std::fs::read_dir("/proc")
+        .expect("/proc")
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0);
+        words.next() == Some(b"caisson-kernel") && words.next() == Some(id.as_bytes())
+    })
+    .collect()
+}
+
+pub fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_caisson")
+}
+
+/// Wait until `condition` holds.
+#[track_caller]
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !condition() {
+        assert!(std::time::Instant::now() < limit, "never: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,121 @@
+//! What a machine is made of.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::VmmError;
+
+/// A machine. Read as JSON by `caisson-vmm`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// An uncompressed ELF kernel with a PVH entry.
+    pub kernel: PathBuf,
+    /// Its initial ramdisk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initrd: Option<PathBuf>,
+    /// Its command line, to which the devices are added. `reboot=k` makes the guest's reboot end the machine.
+    pub cmdline: String,
+    pub memory_mib: u32,
+    pub vcpus: u8,
+    /// `/dev/vda`, `/dev/vdb`, ... in this order.
+    #[serde(default)]
+    pub disks: Vec<Disk>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vsock: Option<Vsock>,
+    /// `eth0`, `eth1`, ... in this order.
+    #[serde(default)]
+    pub taps: Vec<Tap>,
+    /// Where the guest's first serial line goes.
+    #[serde(default)]
+    pub serial: Serial,
+    /// A unix socket that is made there and takes commands; see `control.rs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<PathBuf>,
+}
+
+/// A file that the guest sees as a block device.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disk {
+    pub path: PathBuf,
+    #[serde(default)]
+    pub read_only: bool,
+    /// At most 20 bytes, which the guest has in `/sys/block/vdX/serial`.
+    #[serde(default)]
+    pub serial: String,
+}
+
+/// Stream sockets between guest and host.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vsock {
+    /// The guest's address, 3 or more.
+    pub cid: u32,
+    /// A unix socket that is made there. Who connects writes `CONNECT port\n`, reads `OK port\n` and is then
+    /// connected to that port of the guest. A guest that connects to a port of the host (cid 2) is connected
+    /// to the unix socket `<path>_<port>`.
+    pub socket: PathBuf,
+}
+
+/// A tap device that exists already.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tap {
+    pub name: String,
+    /// The guest interface's address, `aa:bb:cc:dd:ee:ff`.
+    pub mac: String,
+    /// 1500 unless it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Serial {
+    /// Nowhere.
+    #[default]
+    Discard,
+    /// To the monitor's standard output.
+    Stdout,
+    /// To the end of a file, which is made if need be.
+    File(PathBuf),
+}
+
+/// With less memory no kernel gets as far as saying so.
+const MIN_MEMORY_MIB: u32 = 32;
+
+/// What the MP table and the guest kernel's NR_CPUS have room for.
+const MAX_VCPUS: u8 = 64;
+
+impl Config {
+    /// Fields whose value alone is wrong, whatever the host has.
+    pub(crate) fn check(&self) -> Result<(), VmmError> {
+        let wrong = |field: &'static str, value: String, problem: &'static str| {
+            Err(VmmError::Config {
+                field,
+                value,
+                problem,
+            })
+        };
+        if self.memory_mib < MIN_MEMORY_MIB {
+            let value = self.memory_mib.to_string();
+            return wrong("memory_mib", value, "32 or more are needed");
+        }
+        if self.vcpus == 0 || self.vcpus > MAX_VCPUS {
+            return wrong("vcpus", self.vcpus.to_string(), "1 to 64 are possible");
+        }
+        if let Some(vsock) = &self.vsock
+            && vsock.cid < 3
+        {
+            return wrong("vsock.cid", vsock.cid.to_string(), "0 to 2 are reserved");
+        }
+        for disk in &self.disks {
+            if disk.serial.len() > 20 {
+                return wrong("disks.serial", disk.serial.clone(), "20 bytes at most");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! Entropy device: the host's random bytes.
+
+mod device;
+
+pub use device::Rng;

@@ -203,7 +203,7 @@ macro_rules! for_each_syscall {
 152 munlockall native "Complete." test "memory::munlockall";
 153 vhangup refuse(EPERM) "Not available." test "refused::vhangup";
 154 modify_ldt refuse(ENOSYS) "Not available: 16-bit and segmented programs are not supported." test "refused::modify_ldt";
-155 pivot_root emulate(mount::pivot_root) "Refused with EPERM: the container's mount tree is fixed when it starts." test "mount::pivot_root";
+155 pivot_root emulate(mount::pivot_root) "Refused with EPERM: a container has one mount namespace, whose root is fixed." test "mount::pivot_root";
 156 _sysctl refuse(ENOSYS) "Not available, as since Linux 5.5." test "refused::_sysctl";
 157 prctl native when(PRCTL) else emulate(prctl::prctl) "Options on the caller's own name, memory and timers are native; those on credentials, capabilities, dumpability and no_new_privs are the app kernel's; the parent-death signal stays set when a process changes its ids; the parent-death signal of the container's first process is accepted and without effect; PR_SET_SECCOMP and unknown options fail with EINVAL." test "prctl::prctl";
 158 arch_prctl native "Complete." test "thread::arch_prctl";
@@ -213,8 +213,8 @@ macro_rules! for_each_syscall {
 162 sync emulate(system::sync) "Succeeds without flushing: it would flush every filesystem of the host; fsync and syncfs do flush." test "system::sync";
 163 acct refuse(EPERM) "Not available: process accounting is the host's." test "refused::acct";
 164 settimeofday refuse(EPERM) "Not available: the clock is the host's." test "refused::settimeofday";
-165 mount emulate(mount::mount) "Refused with EPERM whatever the guest's capabilities: the container's mount tree is fixed when it starts." test "mount::mount";
-166 umount2 emulate(mount::umount2) "Refused with EPERM, as mount." test "mount::umount2";
+165 mount emulate(mount::mount) "With guest CAP_SYS_ADMIN: tmpfs, bind mounts, one more mount of the container's own proc, sysfs, devpts or mqueue, move, remount and propagation, in the container's tree only and never with devices; what the container started with is locked as in a user namespace; other types EPERM. Otherwise, or where a mount of the container is shared with the host, EPERM." test "mounting::mount";
+166 umount2 emulate(mount::umount2) "Mounts that guests made; what the container started with is locked (EINVAL); MNT_EXPIRE never finds a mount unused." test "mounting::umount2";
 167 swapon refuse(EPERM) "Not available." test "refused::swapon";
 168 swapoff refuse(EPERM) "Not available." test "refused::swapoff";
 169 reboot refuse(EPERM) "Not available." test "refused::reboot";

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 pub use console::open as open_console;
 pub use guests::View;
 pub use limits::apply as apply_limits;
+pub(crate) use mounts::unescape;
 pub use prepared::Prepared;
 pub use run::run;
 

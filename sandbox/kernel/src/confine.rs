@@ -4,8 +4,14 @@ use rustix::io::Errno;
 
 /// Take away what serving guests never needs, from all threads: no exec, no new process, no mount, no other
 /// namespace, no kernel interface that guests are refused as well.
-pub fn confine() -> Result<(), Errno> {
-    let program = include_bytes!(concat!(env!("OUT_DIR"), "/profile.bpf"));
+///
+/// Mounts stay possible where guests may make some (seccomp-profiles/kernel-mounts.json).
+pub fn confine(with_mounts: bool) -> Result<(), Errno> {
+    let program: &[u8] = if with_mounts {
+        include_bytes!(concat!(env!("OUT_DIR"), "/profile-mounts.bpf"))
+    } else {
+        include_bytes!(concat!(env!("OUT_DIR"), "/profile.bpf"))
+    };
     let instructions: Vec<libc::sock_filter> = program
         .as_chunks::<8>()
         .0

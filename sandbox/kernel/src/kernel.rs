@@ -8,6 +8,7 @@ use caisson_wire::{FilterFacts, TransportKind};
 
 use crate::boot::DeviceRule;
 use crate::control::Gate;
+use crate::mounts::Mounts;
 use crate::park::Parked;
 use crate::proc::SystemFacts;
 use crate::servant::Servant;
@@ -26,6 +27,8 @@ pub struct Kernel {
     /// A procfs instance of the guest's pid namespace, once there is one.
     pub guest_proc: OnceLock<Arc<OwnedFd>>,
     pub table: Table,
+    /// Set before guests run.
+    pub mounts: OnceLock<Mounts>,
     /// The files that guests execute.
     pub running: Arc<Running>,
     pub walkers: Walkers,
@@ -100,6 +103,11 @@ impl Kernel {
 
     pub fn host_proc(&self) -> BorrowedFd<'_> {
         self.host_proc.as_fd()
+    }
+
+    /// What guests have mounted.
+    pub fn mounts(&self) -> &Mounts {
+        self.mounts.get_or_init(Mounts::default)
     }
 
     /// Run `work` with this thread's servant.

@@ -16,6 +16,7 @@ mod facts;
 mod filter;
 mod ipc;
 mod kernel;
+mod mounts;
 mod net;
 mod park;
 pub mod proc;

@@ -1,6 +1,7 @@
 //! Attributes of mounts that exist, mount_setattr(2).
 
 use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
@@ -13,6 +14,85 @@ pub enum Reach {
     Mount,
     /// It and every mount below it.
     Tree,
+}
+
+/// `MOUNT_ATTR_*` of linux/mount.h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes(u64);
+
+impl Attributes {
+    pub const NONE: Attributes = Attributes(0);
+    pub const RDONLY: Attributes = Attributes(1);
+    pub const NOSUID: Attributes = Attributes(2);
+    pub const NODEV: Attributes = Attributes(MOUNT_ATTR_NODEV);
+    pub const NOEXEC: Attributes = Attributes(8);
+    pub const NOATIME: Attributes = Attributes(0x10);
+    pub const STRICTATIME: Attributes = Attributes(0x20);
+    pub const NODIRATIME: Attributes = Attributes(0x80);
+    pub const NOSYMFOLLOW: Attributes = Attributes(MOUNT_ATTR_NOSYMFOLLOW);
+    /// Everything that can be set.
+    pub const ALL: Attributes = Attributes(ATIMES | 0x8f | MOUNT_ATTR_NOSYMFOLLOW);
+    pub const ALL_BUT_NODEV: Attributes = Attributes(Self::ALL.0 & !MOUNT_ATTR_NODEV);
+
+    #[must_use]
+    pub const fn with(self, other: Attributes) -> Attributes {
+        Attributes(self.0 | other.0)
+    }
+
+    #[must_use]
+    pub const fn contains(self, other: Attributes) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// The kinds of access times are one value, which is cleared as a whole.
+const ATIMES: u64 = 0x70;
+
+/// Take `clear` off and put `set` on the mount that `mount` is the root of, or on that and all below it.
+pub fn change(
+    mount: BorrowedFd<'_>,
+    reach: Reach,
+    set: Attributes,
+    clear: Attributes,
+) -> Result<(), Errno> {
+    let atimes = if (set.0 | clear.0) & ATIMES == 0 {
+        0
+    } else {
+        ATIMES
+    };
+    set_attributes(
+        mount.as_raw_fd(),
+        c"",
+        reach,
+        set.0,
+        (clear.0 & !set.0) | atimes,
+    )
+}
+
+/// Whether the mount with this unique number (`STATX_MNT_ID_UNIQUE`) is still attached, statmount(2). Linux 6.8;
+/// `ENOSYS` before.
+pub fn is_attached(id: u64) -> Result<bool, Errno> {
+    /// `struct mnt_id_req` in its first version: size, padding, number, what is asked for (nothing).
+    #[repr(C)]
+    struct Request(u32, u32, u64, u64);
+    const SYS_STATMOUNT: libc::c_long = 457;
+    let request = Request(size_of::<Request>() as u32, 0, id, 0);
+    let mut answer = [0u64; 128];
+    // SAFETY: the request is live and says its size; the answer is written up to the size that is given.
+    let told = unsafe {
+        syscall!(
+            SYS_STATMOUNT,
+            &raw const request,
+            answer.as_mut_ptr(),
+            size_of_val(&answer),
+            0
+        )
+    };
+    match told {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 #[repr(C)]
@@ -42,6 +122,11 @@ pub fn forbid_links(path: &CStr) -> Result<(), Errno> {
 }
 
 fn set(path: &CStr, reach: Reach, set: u64, clear: u64) -> Result<(), Errno> {
+    set_attributes(libc::AT_FDCWD, path, reach, set, clear)
+}
+
+/// Of the mount at `path` below the directory `at`, or for an empty path of that of the descriptor.
+fn set_attributes(at: i32, path: &CStr, reach: Reach, set: u64, clear: u64) -> Result<(), Errno> {
     const AT_RECURSIVE: u32 = 0x8000;
     let attributes = MountAttr {
         set,
@@ -49,16 +134,19 @@ fn set(path: &CStr, reach: Reach, set: u64, clear: u64) -> Result<(), Errno> {
         propagation: 0,
         userns_fd: 0,
     };
-    let flags = if reach == Reach::Tree {
+    let mut flags = if reach == Reach::Tree {
         AT_RECURSIVE
     } else {
         0
     };
+    if path.is_empty() {
+        flags |= libc::AT_EMPTY_PATH as u32;
+    }
     // SAFETY: the path is NUL-terminated, the struct is live and of the size that is given.
     unsafe {
         syscall!(
             libc::SYS_mount_setattr,
-            libc::AT_FDCWD,
+            at,
             path.as_ptr(),
             flags,
             &raw const attributes,

@@ -111,6 +111,16 @@ impl Config {
             .push(mount);
     }
 
+    /// Gives the process one more capability than is usual.
+    pub fn grant(&mut self, capability: &str) {
+        let sets = &mut self.0["process"]["capabilities"];
+        for set in ["bounding", "effective", "permitted"] {
+            let mut all = sets[set].as_array().cloned().unwrap_or_default();
+            all.push(json!(capability));
+            sets[set] = json!(all);
+        }
+    }
+
     /// `linux.resources.pids.limit`.
     pub fn pids_limit(&mut self, limit: u32) {
         self.0["linux"]["resources"]["pids"] = json!({ "limit": limit });

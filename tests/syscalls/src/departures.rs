@@ -25,6 +25,8 @@ const LEASE: &str = "a lease would make the host's own opens of the file wait";
 const DEATH: &str = "the host keeps the signal, and does not know of a guest's change of ids";
 const PRIVILEGES: &str = "written natively, by a process that has neither CAP_FSETID nor the file's group: both bits \
                           are cleared, as for anybody else";
+const LOCKED: &str = "what a container starts with is locked, as what a user namespace inherits";
+const LOOKED: &str = "the app kernel's own look at the mount takes its mark off";
 const NODEV: &str = "every mount but /dev is nodev in the sandbox";
 const FUSE: &str = "/proc and /sys are served by the app kernel";
 
@@ -82,6 +84,63 @@ const DEPARTURES: &[Departure] = &[
         "permission::fcntl.*_setfl_noatime",
         Some("ret=-1 errno=EPERM"),
         OWNER,
+    ),
+    departure(
+        "mounting::umount2.expire_second",
+        Some("ret=-1 errno=EAGAIN"),
+        LOOKED,
+    ),
+    departure("mounting::umount2.expired", None, LOOKED),
+    // Linux makes the root of a chroot read-only instead.
+    departure(
+        "mounting::umount2.inside_dotdot",
+        Some("ret=-1 errno=EBUSY"),
+        LOCKED,
+    ),
+    departure(
+        "mounting::umount2.locked",
+        Some("ret=-1 errno=EINVAL"),
+        LOCKED,
+    ),
+    departure(
+        "mounting::umount2.locked_detach",
+        Some("ret=-1 errno=EINVAL"),
+        LOCKED,
+    ),
+    departure(
+        "mounting::mount.locked_rw",
+        Some("ret=-1 errno=EPERM"),
+        LOCKED,
+    ),
+    departure(
+        "mounting::mount.locked_exec",
+        Some("ret=-1 errno=EPERM"),
+        LOCKED,
+    ),
+    departure(
+        "mounting::mount.locked_remount",
+        Some("ret=-1 errno=EPERM"),
+        LOCKED,
+    ),
+    departure(
+        "mounting::mount.locked_copy_rw",
+        Some("ret=-1 errno=EPERM"),
+        LOCKED,
+    ),
+    departure(
+        "mounting::mount.locked_children",
+        Some("ret=-1 errno=EINVAL"),
+        LOCKED,
+    ),
+    departure(
+        "mounting::mount.locked_move",
+        Some("ret=-1 errno=EINVAL"),
+        LOCKED,
+    ),
+    departure(
+        "mounting::mount.locked_dev",
+        Some("ret=-1 errno=EPERM"),
+        LOCKED,
     ),
     departure("hostile::execve.full_to_hard_limit", None, LOADER),
     departure("memory::cachestat.file", None, OWNER),

@@ -48,6 +48,7 @@ pub const PLAIN_FAMILIES: &[&str] = &[
     "children",
     "image",
     "foreign",
+    "mounting",
 ];
 
 /// All families that prove rows of the table.
@@ -90,6 +91,7 @@ pub const FAMILIES: &[&str] = &[
     "children",
     "image",
     "foreign",
+    "mounting",
     "refused",
 ];
 
@@ -111,6 +113,9 @@ impl Family {
         let bundle = Bundle::new(&format!("{}-{}", self.name, runtime.name), &image);
         let mut config = Config::new(&[GUEST, self.name], self.user);
         fixture::lay_out(&bundle, guest_program(), &mut config);
+        if self.name == "mounting" && self.user == User::Root {
+            config.grant("CAP_SYS_ADMIN");
+        }
         if self.name == "refused" {
             let path = bundle.rootfs().join("work/refused");
             fs::write(&path, refused_calls())

@@ -50,5 +50,5 @@ macro_rules! families {
 families! {
     open stat directory attributes xattr cwd mount cred capability limits process exec signal socket ioctl system
     prctl notify namespace io memory time thread ipc terminal poll hostile unix netlink sysv
-    files permission locks memfd authority children image foreign
+    files permission locks memfd authority children image foreign mounting
 }

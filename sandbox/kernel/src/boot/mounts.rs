@@ -67,7 +67,7 @@ fn mounts(host_proc: BorrowedFd<'_>) -> Result<Vec<Mount>, Errno> {
 }
 
 /// `\040` and its like stand for blanks and backslashes.
-fn unescape(field: &str) -> Vec<u8> {
+pub(crate) fn unescape(field: &str) -> Vec<u8> {
     let bytes = field.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -17,10 +17,11 @@ use super::{Boot, BootError, NamespaceKind, Prepared, Termination, limits};
 use crate::control::{self, Gate};
 use crate::exec;
 use crate::kernel::Kernel;
+use crate::mounts::Mounts;
 use crate::proc::SystemFacts;
 use crate::strace::Strace;
 use crate::system::Names;
-use crate::task::{Directory, Fs, Table};
+use crate::task::{Capability, Directory, Fs, Table};
 use crate::transport::{Notify, Transport};
 use crate::watch::Watch;
 use crate::{facts, serve};
@@ -93,6 +94,11 @@ fn stand_up(prepared: Prepared, mut boot: Boot) -> Result<Sandbox, BootError> {
     super::mounts::confine_mounts(kernel.host_proc()).map_err(BootError::host(
         "confine devices to /dev and links to the container",
     ))?;
+    let wants_mounts = boot.process.capabilities.bounding & Capability::SysAdmin.bit() != 0;
+    let mounts = Mounts::new(wants_mounts, &kernel.root, kernel.host_proc())
+        .map_err(BootError::host("look at the container's mounts"))?;
+    let may_mount = mounts.enabled();
+    kernel.mounts.get_or_init(|| mounts);
     let cwd = working_directory(&boot.process)?;
     let console = boot
         .console
@@ -139,7 +145,7 @@ fn stand_up(prepared: Prepared, mut boot: Boot) -> Result<Sandbox, BootError> {
         });
     }
     view.settle_servers().map_err(BootError::Thread)?;
-    crate::confine::confine().map_err(BootError::host(
+    crate::confine::confine(may_mount).map_err(BootError::host(
         "install the app kernel's own seccomp filter",
     ))?;
     kill_on_error.forget();
@@ -175,6 +181,7 @@ fn make_kernel(prepared: Prepared, boot: &mut Boot) -> Result<Kernel, BootError>
         host_proc,
         guest_proc: OnceLock::new(),
         table: Table::default(),
+        mounts: OnceLock::new(),
         running: Default::default(),
         walkers: Default::default(),
         names: Mutex::new(Names {

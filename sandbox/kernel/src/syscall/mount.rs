@@ -1,53 +1,144 @@
-//! mount(2), umount2(2), pivot_root(2). The container's mount tree is the app kernel's own and fixed when
-//! the container starts: a guest cannot change it, whatever capabilities it has.
+//! mount(2), umount2(2), pivot_root(2).
+//!
+//! A guest with CAP_SYS_ADMIN, in a container whose configuration has it, changes the container's tree: what it
+//! makes is real in the app kernel's mount namespace ([`crate::mounts`]) and nowhere else. To everybody else the
+//! tree is fixed.
 
+mod attach;
+mod change;
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
 
 use crate::call::Call;
+use crate::mounts;
 use crate::reply::Reply;
+use crate::task::Capability;
 
-/// Longest filesystem type and longest source, a page each in Linux.
+/// Longest filesystem type, source and options, a page each in Linux.
 const STRING_MAX: usize = 4096;
+
+/// What mount(2) was given.
+#[derive(Debug)]
+struct Request {
+    source: Option<CString>,
+    kind: Option<CString>,
+    flags: u64,
+    data: CString,
+    /// Opened for its path alone.
+    target: OwnedFd,
+}
 
 /// Arguments are read in Linux's order, so that a wrong pointer is `EFAULT` here as there.
 pub fn mount(call: &mut Call<'_>) -> Result<Reply, Errno> {
-    let [source, _, kind, _, data, _] = call.incoming.args;
-    optional(call, kind)?;
-    optional(call, source)?;
-    if data != 0 {
-        call.read::<u8>(data)?;
-    }
+    const MAGIC: u64 = 0xc0ed_0000;
+    const MAGIC_MASK: u64 = 0xffff_0000;
+    let [source, _, kind, flags, data, _] = call.incoming.args;
+    let kind = optional(call, kind)?;
+    let source = optional(call, source)?;
+    let data = match data {
+        0 => CString::default(),
+        address => text(call, address)?,
+    };
     let target = call.path(1)?;
-    look(call, &target)?;
-    Err(Errno::PERM)
+    let target = open_path(call, &target, OFlags::empty())?;
+    require_right(call)?;
+    // Old programs mark the flags; the mark means nothing.
+    let flags = if flags & MAGIC_MASK == MAGIC {
+        flags & !MAGIC_MASK
+    } else {
+        flags
+    };
+    let request = Request {
+        source,
+        kind,
+        flags,
+        data,
+        target,
+    };
+    let has = |flag: libc::c_ulong| flags & flag != 0;
+    if has(libc::MS_REMOUNT) {
+        return change::remount(call, &request);
+    }
+    if has(libc::MS_BIND) {
+        return attach::bind(call, &request);
+    }
+    if has(libc::MS_SHARED | libc::MS_PRIVATE | libc::MS_SLAVE | libc::MS_UNBINDABLE) {
+        return change::propagation(call, &request);
+    }
+    if has(libc::MS_MOVE) {
+        return attach::move_here(call, &request);
+    }
+    attach::new(call, &request)
 }
 
 pub fn umount2(call: &mut Call<'_>) -> Result<Reply, Errno> {
     const KNOWN: i32 =
         libc::MNT_FORCE | libc::MNT_DETACH | libc::MNT_EXPIRE | libc::UMOUNT_NOFOLLOW;
-    if call.int(1) & !KNOWN != 0 {
+    let flags = call.int(1);
+    if flags & !KNOWN != 0 {
         return Err(Errno::INVAL);
     }
-    let target = call.path(0)?;
-    look(call, &target)?;
-    Err(Errno::PERM)
+    let follow = if flags & libc::UMOUNT_NOFOLLOW == 0 {
+        OFlags::empty()
+    } else {
+        OFlags::NOFOLLOW
+    };
+    let path = call.path(0)?;
+    let target = open_path(call, &path, follow)?;
+    require_right(call)?;
+    let mounted = mounts::of(target.as_fd())?;
+    if !mounted.is_root || call.kernel.mounts().made(mounted.id).is_none() {
+        // Not a mount, or a locked one.
+        return Err(Errno::INVAL);
+    }
+    let expire = libc::MNT_EXPIRE;
+    if flags & expire != 0 && flags & (libc::MNT_FORCE | libc::MNT_DETACH) != 0 {
+        return Err(Errno::INVAL);
+    }
+    change::unmount(call, target, UnmountFlags::from_bits_retain(flags as u32))
 }
 
+/// The root of a container's only mount namespace is not a guest's to change.
 pub fn pivot_root(_: &mut Call<'_>) -> Result<Reply, Errno> {
     Err(Errno::PERM)
 }
 
-fn optional(call: &Call<'_>, address: u64) -> Result<(), Errno> {
-    if address != 0 {
-        call.string(address, STRING_MAX)
-            .map_err(|e| if e == Errno::TOOBIG { Errno::INVAL } else { e })?;
+fn optional(call: &Call<'_>, address: u64) -> Result<Option<CString>, Errno> {
+    if address == 0 {
+        return Ok(None);
     }
-    Ok(())
+    call.string(address, STRING_MAX)
+        .map(Some)
+        .map_err(|e| if e == Errno::TOOBIG { Errno::INVAL } else { e })
+}
+
+/// Options: a page of which Linux takes as much as can be read.
+fn text(call: &Call<'_>, address: u64) -> Result<CString, Errno> {
+    let mut page = vec![0; STRING_MAX];
+    let got = caisson_sys::memory::read(call.incoming.tid, address, &mut page)?;
+    page.truncate(got);
+    let end = page.iter().position(|byte| *byte == 0);
+    page.truncate(end.unwrap_or(got));
+    CString::new(page).map_err(|_| Errno::INVAL)
 }
 
 /// A path that does not exist is reported before the missing right, as in Linux.
-fn look(call: &mut Call<'_>, path: &std::ffi::CString) -> Result<(), Errno> {
-    call.on_path(libc::AT_FDCWD, path, |at, path| {
-        rustix::fs::statat(at, path, rustix::fs::AtFlags::empty()).map(drop)
+fn open_path(call: &mut Call<'_>, path: &CString, how: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC | how;
+    call.on_path(libc::AT_FDCWD, path, |at, path: &CStr| {
+        openat(at, path, flags, Mode::empty())
     })
+}
+
+fn require_right(call: &Call<'_>) -> Result<(), Errno> {
+    if call.kernel.mounts().enabled() && call.credentials().can(Capability::SysAdmin) {
+        Ok(())
+    } else {
+        Err(Errno::PERM)
+    }
 }

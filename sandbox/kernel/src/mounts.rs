@@ -1,0 +1,176 @@
+//! The mounts that guests with CAP_SYS_ADMIN make in the container's tree.
+//!
+//! They are real mounts in the app kernel's own mount namespace, so that the host kernel walks them. What the
+//! container started with stays as it is: those mounts are locked, as mount_namespaces(7) has it of mounts that a
+//! less privileged namespace inherits. A guest cannot unmount them, nor take `ro`, `nosuid`, `nodev` and `noexec` off
+//! them or off a copy of one. No mount of a guest's ever lends devices.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Mutex;
+
+use caisson_sys::file::{StatxRequest, statx_at};
+use caisson_sys::mount_attributes::{Attributes, is_attached};
+use rustix::fs::{Mode, OFlags, StatVfsMountFlags, openat};
+use rustix::io::Errno;
+
+use crate::task::{Directory, lock};
+
+/// How many mounts guests may have at a time: each takes memory of the host's kernel.
+const MOST: usize = 1024;
+
+/// File systems of which a guest can only have what the container already has: type and place.
+const PRESENT: [(&str, &str); 4] = [
+    ("proc", "proc"),
+    ("sysfs", "sys"),
+    ("devpts", "dev/pts"),
+    ("mqueue", "dev/mqueue"),
+];
+
+/// Unique number of a mount, or on kernels before 6.8 its reusable one.
+type MountId = u64;
+
+#[derive(Debug, Default)]
+pub struct Mounts {
+    /// The configuration gave CAP_SYS_ADMIN, and no mount of the container travels back to the host.
+    enabled: bool,
+    made: Mutex<HashMap<MountId, Made>>,
+    present: Vec<(&'static str, OwnedFd)>,
+}
+
+/// A mount that a guest made.
+#[derive(Clone, Copy, Debug)]
+pub struct Made {
+    /// What it must keep, because that of which it is a copy has it.
+    pub locked: Attributes,
+    /// A file system of its own, whose options may be changed.
+    pub own: bool,
+}
+
+/// The mount of an open file.
+#[derive(Clone, Copy, Debug)]
+pub struct Mounted {
+    pub id: MountId,
+    /// The file is the mount's root.
+    pub is_root: bool,
+}
+
+impl Mounts {
+    /// To be called in the container's tree before a guest runs.
+    pub fn new(wanted: bool, root: &Directory, host_proc: BorrowedFd<'_>) -> Result<Mounts, Errno> {
+        let table = crate::task::read_proc(host_proc, "self/mountinfo")?;
+        if !wanted || table.lines().any(travels_back) {
+            return Ok(Mounts::default());
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = |(kind, place): &(&'static str, &str)| {
+            let fd = openat(root.as_fd(), *place, flags, Mode::empty()).ok()?;
+            of(fd.as_fd())
+                .is_ok_and(|m| m.is_root)
+                .then_some((*kind, fd))
+        };
+        Ok(Mounts {
+            enabled: true,
+            made: Mutex::default(),
+            present: PRESENT.iter().filter_map(open).collect(),
+        })
+    }
+
+    pub fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// The container's own mount of a type.
+    pub fn present(&self, kind: &str) -> Option<BorrowedFd<'_>> {
+        let found = self.present.iter().find(|(known, _)| *known == kind)?;
+        Some(found.1.as_fd())
+    }
+
+    pub fn made(&self, id: MountId) -> Option<Made> {
+        lock(&self.made).get(&id).copied()
+    }
+
+    /// What must stay set on the mount of `file`, and so on copies of it.
+    pub fn locked(&self, file: BorrowedFd<'_>) -> Result<Attributes, Errno> {
+        match self.made(of(file)?.id) {
+            Some(made) => Ok(made.locked),
+            None => protective(file),
+        }
+    }
+
+    /// Remember a mount before it is attached. `ENOSPC` when there are too many.
+    pub fn remember(&self, mount: BorrowedFd<'_>, made: Made) -> Result<(), Errno> {
+        let id = of(mount)?.id;
+        let mut all = lock(&self.made);
+        if all.len() >= MOST {
+            // Some have gone with the mount below them, which nobody told.
+            all.retain(|id, _| is_attached(*id).unwrap_or(true));
+        }
+        if all.len() >= MOST {
+            return Err(Errno::NOSPC);
+        }
+        all.insert(id, made);
+        Ok(())
+    }
+
+    pub fn forget(&self, id: MountId) {
+        lock(&self.made).remove(&id);
+    }
+}
+
+/// Whether a line of mountinfo is of a mount that shares what is mounted below it with others.
+fn travels_back(line: &str) -> bool {
+    line.split(' ')
+        .skip(6)
+        .take_while(|field| *field != "-")
+        .any(|field| field.starts_with("shared:"))
+}
+
+/// The mount that `file` is on.
+pub fn of(file: BorrowedFd<'_>) -> Result<Mounted, Errno> {
+    /// linux/stat.h.
+    const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
+    const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+    let stat = statx_at(
+        file,
+        c"",
+        StatxRequest {
+            flags: libc::AT_EMPTY_PATH,
+            mask: libc::STATX_MNT_ID | STATX_MNT_ID_UNIQUE,
+        },
+    )?;
+    Ok(Mounted {
+        id: stat.stx_mnt_id,
+        is_root: stat.stx_attributes & STATX_ATTR_MOUNT_ROOT != 0,
+    })
+}
+
+/// The protective attributes of the mount of `file`.
+fn protective(file: BorrowedFd<'_>) -> Result<Attributes, Errno> {
+    let flags = rustix::fs::fstatvfs(file)?.f_flag;
+    let mut locked = Attributes::NODEV;
+    for (flag, attribute) in [
+        (StatVfsMountFlags::RDONLY, Attributes::RDONLY),
+        (StatVfsMountFlags::NOSUID, Attributes::NOSUID),
+        (StatVfsMountFlags::NOEXEC, Attributes::NOEXEC),
+    ] {
+        if flags.contains(flag) {
+            locked = locked.with(attribute);
+        }
+    }
+    Ok(locked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::travels_back;
+
+    #[test]
+    fn only_shared_mounts_travel_back() {
+        let line = |tags: &str| format!("30 1 0:40 / / rw,relatime {tags}- overlay overlay rw");
+        assert!(travels_back(&line("shared:5 ")));
+        assert!(travels_back(&line("shared:5 master:3 ")));
+        assert!(!travels_back(&line("master:3 ")));
+        assert!(!travels_back(&line("")));
+    }
+}

@@ -1,0 +1,327 @@
+/* Mounts made by a guest with CAP_SYS_ADMIN: what it sees of them, and what they keep others from doing. */
+#include "guest.h"
+
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+
+/* Type and options of what is mounted at `point`, by /proc/self/mountinfo; the last line counts. */
+static void line_of(const char *tag, const char *point) {
+    FILE *table = fopen("/proc/self/mountinfo", "r");
+    static char line[8192];
+    char shown[256] = "none";
+    int count = 0;
+    while (table && fgets(line, sizeof line, table)) {
+        char at[1024], options[256], kind[64];
+        if (sscanf(line, "%*s %*s %*s %*s %1023s %255s", at, options) != 2 || strcmp(at, point)) continue;
+        char *rest = strstr(line, " - ");
+        if (!rest || sscanf(rest, " - %63s", kind) != 1) continue;
+        /* Devices never count in the sandbox: see the table. */
+        char *nodev = strstr(options, ",nodev");
+        if (nodev) memmove(nodev, nodev + 6, strlen(nodev + 6) + 1);
+        snprintf(shown, sizeof shown, "%s %s", kind, options);
+        count++;
+    }
+    if (table) fclose(table);
+    say("mount", tag, "%d %s", count, shown);
+}
+
+static void flags_of(const char *tag, const char *path) {
+    struct statvfs fs;
+    if (statvfs(path, &fs)) say("statfs", tag, "!%s", errname(errno));
+    else say("statfs", tag, "ro=%d nosuid=%d noexec=%d noatime=%d", !!(fs.f_flag & ST_RDONLY), !!(fs.f_flag & ST_NOSUID), !!(fs.f_flag & ST_NOEXEC), !!(fs.f_flag & ST_NOATIME));
+}
+
+static void show(const char *tag, const char *path) {
+    struct stat st;
+    if (lstat(path, &st)) say("lstat", tag, "!%s", errname(errno));
+    else say("lstat", tag, "mode=%o uid=%u gid=%u", st.st_mode, st.st_uid, st.st_gid);
+}
+
+static void tmpfs(void) {
+    mkdir("/work/t", 0755);
+    put("/work/t/under", "covered");
+    T("tmpfs", mount, "source", "/work/t", "tmpfs", MS_NOSUID, "size=64k,mode=0750,uid=3,gid=4");
+    line_of("tmpfs_line", "/work/t");
+    flags_of("tmpfs", "/work/t");
+    show("tmpfs_root", "/work/t");
+    T("covered", access, "/work/t/under", F_OK);
+    put("/work/t/f", "inside");
+    say("open", "tmpfs_content", "%s", get("/work/t/f"));
+    struct stat a, b;
+    stat("/work/t", &a);
+    stat("/work", &b);
+    say("stat", "tmpfs_device", "differs=%d", a.st_dev != b.st_dev);
+    T("cross_rename", rename, "/work/t/f", "/work/f2");
+    T("cross_link", link, "/work/t/f", "/work/f2");
+    T("mountpoint_rename", rename, "/work/t", "/work/t2");
+    T("mountpoint_rmdir", rmdir, "/work/t");
+    int fd = open("/work/t/big", O_RDWR | O_CREAT, 0600);
+    static char block[32768];
+    long total = 0, n;
+    for (int i = 0; i < 4 && (n = write(fd, block, sizeof block)) > 0; i++) total += n;
+    say("write", "tmpfs_full", "limited=%d %s", total <= 65536, errname(errno));
+    T("busy", umount2, "/work/t", 0);
+    close(fd);
+    T("not_root", umount2, "/work/t/f", 0);
+    T("umount", umount2, "/work/t", 0);
+    T("again", umount2, "/work/t", 0);
+    T("uncovered", access, "/work/t/under", F_OK);
+    line_of("tmpfs_gone", "/work/t");
+    T("on_file", mount, "t", "/work/file", "tmpfs", 0, NULL);
+    T("bad_option", mount, "t", "/work/t", "tmpfs", 0, "nonsense=1");
+    T("bad_size", mount, "t", "/work/t", "tmpfs", 0, "size=x");
+    T("no_type", mount, "t", "/work/t", NULL, 0, NULL);
+    T("unknown_type", mount, "t", "/work/t", "nonsensefs", 0, NULL);
+    T("no_target", mount, "t", "/work/none", "tmpfs", 0, NULL);
+    T("efault_data", mount, "t", "/work/t", "tmpfs", 0, BAD);
+    T("magic", mount, "t", "/work/t", "tmpfs", 0xc0ed0000UL | MS_NOEXEC, NULL);
+    line_of("magic_line", "/work/t");
+    T("no_source", mount, NULL, "/work/t", "tmpfs", 0, NULL);
+    line_of("stacked", "/work/t");
+    T("upper", umount2, "/work/t", 0);
+    T("through_link", umount2, "/work/tlink", 0);
+    symlink("t", "/work/tlink");
+    T("nofollow", umount2, "/work/tlink", UMOUNT_NOFOLLOW);
+    T("through_link", umount2, "/work/tlink", 0);
+}
+
+static int runs(const char *path) {
+    pid_t child = fork();
+    if (child == 0) {
+        char *argv[] = {"true", NULL}, *envp[] = {NULL};
+        execve(path, argv, envp);
+        _exit(errno == EACCES ? 13 : 99);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    return WEXITSTATUS(status);
+}
+
+static void flags(void) {
+    mkdir("/work/fl", 0755);
+    T("plain", mount, "t", "/work/fl", "tmpfs", 0, NULL);
+    int from = open("/bin/syscall-guest", O_RDONLY), to = open("/work/fl/true", O_WRONLY | O_CREAT, 0755);
+    static char block[65536];
+    ssize_t n;
+    while ((n = read(from, block, sizeof block)) > 0)
+        if (write(to, block, (size_t)n) != n) say("write", "program", "%s", errname(errno));
+    close(to);
+    say("execve", "plain", "%d", runs("/work/fl/true"));
+    T("noexec", mount, NULL, "/work/fl", NULL, MS_REMOUNT | MS_BIND | MS_NOEXEC, NULL);
+    say("execve", "noexec", "%d", runs("/work/fl/true"));
+    T("noexec_x", access, "/work/fl/true", X_OK);
+    to = open("/work/fl/true", O_RDONLY);
+    void *map = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, to, 0);
+    say("mmap", "noexec", "%s", map == MAP_FAILED ? errname(errno) : "mapped");
+    close(to);
+    T("exec_again", mount, NULL, "/work/fl", NULL, MS_REMOUNT | MS_BIND, NULL);
+    say("execve", "exec_again", "%d", runs("/work/fl/true"));
+    T("read_only", mount, NULL, "/work/fl", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
+    flags_of("read_only", "/work/fl");
+    T("ro_create", open, "/work/fl/new", O_CREAT | O_RDWR, 0600);
+    T("ro_write", open, "/work/fl/true", O_WRONLY);
+    T("ro_unlink", unlink, "/work/fl/true");
+    T("ro_chmod", chmod, "/work/fl/true", 0700);
+    T("ro_w", access, "/work/fl", W_OK);
+    T("writable", mount, NULL, "/work/fl", NULL, MS_REMOUNT | MS_BIND, NULL);
+    T("rw_chmod", chmod, "/work/fl/true", 04755);
+    T("filesystem_ro", mount, NULL, "/work/fl", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+    flags_of("filesystem_ro", "/work/fl");
+    line_of("filesystem_ro_line", "/work/fl");
+    T("filesystem_rw", mount, NULL, "/work/fl", NULL, MS_REMOUNT | MS_NOATIME, "size=128k");
+    flags_of("filesystem_rw", "/work/fl");
+    T("strictatime", mount, NULL, "/work/fl", NULL, MS_REMOUNT | MS_BIND | MS_STRICTATIME, NULL);
+    line_of("strictatime_line", "/work/fl");
+    T("nosymfollow", mount, NULL, "/work/fl", NULL, MS_REMOUNT | MS_BIND | 256, NULL);
+    symlink("true", "/work/fl/link");
+    T("nosymfollow", open, "/work/fl/link", O_RDONLY);
+    T("not_a_mount", mount, NULL, "/work", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
+    T("remount_not_a_mount", mount, NULL, "/work", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+    T("busy_ro", open, "/work/fl/held", O_RDWR | O_CREAT, 0600);
+    T("busy_ro", mount, NULL, "/work/fl", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+    T("busy_bind_ro", mount, NULL, "/work/fl", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
+    T("detach", umount2, "/work/fl", MNT_DETACH);
+    T("detached", access, "/work/fl/true", F_OK);
+}
+
+static void binds(void) {
+    mkdir("/work/a", 0755);
+    mkdir("/work/a/sub", 0755);
+    mkdir("/work/b", 0755);
+    put("/work/a/file", "of a");
+    put("/work/target", "target");
+    T("directory", mount, "/work/a", "/work/b", NULL, MS_BIND, NULL);
+    say("open", "bind", "%s", get("/work/b/file"));
+    put("/work/b/new", "through b");
+    say("open", "bind_back", "%s", get("/work/a/new"));
+    T("same_rename", rename, "/work/b/new", "/work/a/new2");
+    T("same_link", link, "/work/b/new", "/work/a/new3");
+    T("file", mount, "/work/a/file", "/work/target", NULL, MS_BIND, NULL);
+    say("open", "bind_file", "%s", get("/work/target"));
+    T("unlink_target", unlink, "/work/target");
+    T("file_over_dir", mount, "/work/a/file", "/work/a/sub", NULL, MS_BIND, NULL);
+    T("dir_over_file", mount, "/work/a", "/work/a/file", NULL, MS_BIND, NULL);
+    T("no_source", mount, NULL, "/work/b", NULL, MS_BIND, NULL);
+    T("empty_source", mount, "", "/work/b", NULL, MS_BIND, NULL);
+    T("source_enoent", mount, "/work/none", "/work/b", NULL, MS_BIND, NULL);
+    T("target_enoent", mount, "/work/a", "/work/none", NULL, MS_BIND, NULL);
+    T("flags_ignored", mount, "/work/a", "/work/b", NULL, MS_BIND | MS_RDONLY, NULL);
+    T("still_writable", access, "/work/b", W_OK);
+    T("upper", umount2, "/work/b", 0);
+    T("onto_itself", mount, "/work/a", "/work/a", NULL, MS_BIND, NULL);
+    T("itself_ro", mount, NULL, "/work/a", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
+    T("ro_here", open, "/work/a/x", O_CREAT | O_RDWR, 0600);
+    T("rw_there", open, "/work/b/x", O_CREAT | O_RDWR, 0600);
+    T("itself", umount2, "/work/a", 0);
+    T("inner", mount, "t", "/work/a/sub", "tmpfs", 0, NULL);
+    put("/work/a/sub/deep", "deep");
+    T("not_recursive", mount, "/work/a", "/work/b", NULL, MS_BIND, NULL);
+    T("not_there", access, "/work/b/sub/deep", F_OK);
+    T("not_recursive", umount2, "/work/b", 0);
+    T("recursive", mount, "/work/a", "/work/b", NULL, MS_BIND | MS_REC, NULL);
+    T("there", access, "/work/b/sub/deep", F_OK);
+    T("has_children", umount2, "/work/b", 0);
+    T("with_children", umount2, "/work/b", MNT_DETACH);
+    mkdir("/work/moved", 0755);
+    T("move", mount, "/work/a/sub", "/work/moved", NULL, MS_MOVE, NULL);
+    T("moved", access, "/work/moved/deep", F_OK);
+    T("moved_from", access, "/work/a/sub/deep", F_OK);
+    T("move_no_mount", mount, "/work/a", "/work/b", NULL, MS_MOVE, NULL);
+    T("move_into_itself", mount, "/work/moved", "/work/moved", NULL, MS_MOVE, NULL);
+    T("moved", umount2, "/work/moved", 0);
+    T("file", umount2, "/work/target", 0);
+    T("first", umount2, "/work/b", 0);
+    /* A copy of a read-only mount stays so where the sandbox is stricter; of a writable one it may be either. */
+    T("of_noexec", mount, "/noexec", "/work/b", NULL, MS_BIND, NULL);
+    say("execve", "copy_noexec", "%d", runs("/work/b/true"));
+    T("of_noexec", umount2, "/work/b", 0);
+    int fd = open("/work/a/file", O_RDONLY);
+    char name[40];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    T("by_descriptor", mount, name, "/work/target", NULL, MS_BIND, NULL);
+    say("open", "by_descriptor", "%s", get("/work/target"));
+    T("by_descriptor", umount2, "/work/target", 0);
+}
+
+static void kinds(void) {
+    mkdir("/work/p", 0755);
+    T("proc", mount, "proc", "/work/p", "proc", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL);
+    line_of("proc_line", "/work/p");
+    char path[64], comm[64];
+    snprintf(path, sizeof path, "/work/p/%d/comm", getpid());
+    snprintf(comm, sizeof comm, "%s", get(path));
+    say("open", "proc_comm", "%s", comm);
+    T("proc_self", access, "/work/p/self/status", R_OK);
+    struct stat st;
+    T("proc_exe", stat, "/work/p/self/exe", &st);
+    T("proc_fd", open, "/work/p/self/fd/1", O_WRONLY);
+    T("proc", umount2, "/work/p", MNT_DETACH);
+    T("sysfs", mount, "sysfs", "/work/p", "sysfs", MS_RDONLY, NULL);
+    T("sysfs_content", access, "/work/p/kernel", F_OK);
+    T("sysfs", umount2, "/work/p", MNT_DETACH);
+    T("private", mount, NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL);
+    T("slave", mount, NULL, "/", NULL, MS_SLAVE | MS_REC, NULL);
+    T("two_kinds", mount, NULL, "/", NULL, MS_SLAVE | MS_PRIVATE, NULL);
+    T("with_more", mount, NULL, "/", NULL, MS_PRIVATE | MS_RDONLY, NULL);
+    T("not_a_mount", mount, NULL, "/work", NULL, MS_PRIVATE, NULL);
+    T("flags", umount2, "/work/p", 0x100);
+    T("expire_detach", umount2, "/work/p", MNT_EXPIRE | MNT_DETACH);
+    T("plain_dir", umount2, "/work/p", 0);
+    T("efault", umount2, BAD, 0);
+    T("enoent", umount2, "/work/none", 0);
+    if (getuid() != 0) return;
+    T("expire", mount, "t", "/work/p", "tmpfs", 0, NULL);
+    T("expire_first", umount2, "/work/p", MNT_EXPIRE);
+    T("expire_second", umount2, "/work/p", MNT_EXPIRE);
+    T("expired", umount2, "/work/p", 0);
+}
+
+static void in_chroot(void) {
+    if (getuid() != 0) return;
+    mkdir("/work/root", 0755);
+    T("root", mount, "t", "/work/root", "tmpfs", 0, "mode=755");
+    mkdir("/work/root/bin", 0755);
+    mkdir("/work/root/proc", 0755);
+    mkdir("/work/root/in", 0755);
+    T("bin", mount, "/bin", "/work/root/bin", NULL, MS_BIND, NULL);
+    T("proc", mount, "proc", "/work/root/proc", "proc", 0, NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        T("mounted", chroot, "/work/root");
+        if (chdir("/")) _exit(1);
+        T("inside", mount, "t", "/in", "tmpfs", 0, NULL);
+        put("/in/f", "x");
+        T("inside", access, "/in/f", F_OK);
+        T("inside_dotdot", umount2, "/in/..", 0);
+        T("inside", umount2, "in", 0);
+        char *argv[] = {"sh", "-c", "echo mounting::execve.chroot $PWD; ls /proc/self/fd | wc -l | grep -c .", NULL}, *envp[] = {"PATH=/bin", NULL};
+        execve("/bin/sh", argv, envp);
+        _exit(1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    say("execve", "chroot_ended", "%s", ended(status));
+    T("root", umount2, "/work/root", MNT_DETACH);
+    /* A process that stands in what was unmounted still stands there. */
+    mkdir("/work/stand", 0755);
+    T("stand", mount, "t", "/work/stand", "tmpfs", 0, NULL);
+    if (chdir("/work/stand")) return;
+    put("here", "x");
+    T("busy_cwd", umount2, "/work/stand", 0);
+    T("detach_cwd", umount2, "/work/stand", MNT_DETACH);
+    T("still_here", access, "here", F_OK);
+    T("above", access, "../file", F_OK);
+}
+
+/* Mounts end with what they are mounted on, and leave nothing behind that would run out. */
+static void many(void) {
+    mkdir("/work/many", 0755);
+    int failed = 0, error = 0;
+    for (int i = 0; i < 1100 && !failed; i++) {
+        failed |= mount("t", "/work/many", "tmpfs", 0, NULL) && (error = errno);
+        mkdir("/work/many/inner", 0755);
+        failed |= mount("t", "/work/many/inner", "tmpfs", 0, NULL) && (error = errno);
+        failed |= umount2("/work/many", MNT_DETACH) && (error = errno);
+    }
+    say("mount", "many", "%d %s", failed, errname(error));
+}
+
+static void without_right(void) {
+    if (getuid() == 0 && setresuid(1000, 1000, 1000)) return;
+    mkdir("/tmp/mine", 0755);
+    T("user", mount, "t", "/tmp/mine", "tmpfs", 0, NULL);
+    T("user_bind", mount, "/tmp/mine", "/tmp/mine", NULL, MS_BIND, NULL);
+    T("user", umount2, "/tmp", 0);
+    T("user_enoent", mount, "t", "/tmp/none", "tmpfs", 0, NULL);
+    T("user_efault", mount, "t", BAD, "tmpfs", 0, NULL);
+}
+
+/* What the container began with; here the sandbox does what Linux does for a user namespace. */
+static void locked(void) {
+    if (getuid() != 0) return;
+    T("locked", umount2, "/tmp", 0);
+    T("locked_detach", umount2, "/proc", MNT_DETACH);
+    T("locked_rw", mount, NULL, "/ro", NULL, MS_REMOUNT | MS_BIND, NULL);
+    T("locked_exec", mount, NULL, "/noexec", NULL, MS_REMOUNT | MS_BIND, NULL);
+    T("locked_remount", mount, NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+    T("locked_copy", mount, "/ro", "/mnt", NULL, MS_BIND, NULL);
+    T("locked_copy_rw", mount, NULL, "/mnt", NULL, MS_REMOUNT | MS_BIND, NULL);
+    T("locked_children", mount, "/", "/mnt", NULL, MS_BIND, NULL);
+    T("locked_tighter", mount, NULL, "/small", NULL, MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | MS_RDONLY, NULL);
+    T("locked_tighter", open, "/small/x", O_RDWR | O_CREAT, 0600);
+    T("locked_move", mount, "/small", "/mnt", NULL, MS_MOVE, NULL);
+    T("locked_dev", mount, "t", "/mnt", "devtmpfs", 0, NULL);
+    T("locked_node", mknod, "/dev/shm/node", S_IFCHR | 0666, makedev(1, 3));
+}
+
+FAMILY(mounting) {
+    SECTION(tmpfs);
+    SECTION(flags);
+    SECTION(binds);
+    SECTION(kinds);
+    SECTION(in_chroot);
+    SECTION(many);
+    SECTION(without_right);
+    SECTION(locked);
+}

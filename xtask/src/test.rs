@@ -38,6 +38,7 @@ pub(crate) fn run(interrupted: &Arc<AtomicBool>) -> Result<()> {
     let binaries = build::release()?;
     println!("building the images (kept in the cache between runs)");
     caisson_images::busybox()?;
+    caisson_images::pause()?;
     caisson_images::debian()?;
     for suite in ["trixie", "sid"] {
         caisson_images::unpacked("containerd", suite)?;

@@ -59,11 +59,16 @@ pub fn publish<E: From<ImageError>>(
     Ok(home)
 }
 
-/// The image `name` made by `recipe`, from the cache or newly built.
-pub(crate) fn image(name: &str, recipe: &str, make: MakeLayer) -> Result<Image, ImageError> {
+/// The image `name` made by `recipe`, which runs `command`, from the cache or newly built.
+pub(crate) fn image(
+    name: &str,
+    recipe: &str,
+    command: &[&str],
+    make: MakeLayer,
+) -> Result<Image, ImageError> {
     let reference = format!("localhost/{name}:latest");
     let home = publish(name, recipe, |staging| {
-        build(staging, name, &reference, make)
+        build(staging, name, &reference, command, make)
     })?;
     Ok(Image {
         reference,
@@ -73,13 +78,24 @@ pub(crate) fn image(name: &str, recipe: &str, make: MakeLayer) -> Result<Image, 
 }
 
 /// Builds archive and extracted tree in `staging`.
-fn build(staging: &Path, name: &str, reference: &str, make: MakeLayer) -> Result<(), ImageError> {
+fn build(
+    staging: &Path,
+    name: &str,
+    reference: &str,
+    command: &[&str],
+    make: MakeLayer,
+) -> Result<(), ImageError> {
     let scratch = staging.join("scratch");
     fs::create_dir(&scratch).map_err(ImageError::io("create", &scratch))?;
 
     let layer = scratch.join("layer.tar");
     make(&scratch, &layer)?;
-    layout::write(&layer, reference, &staging.join(format!("{name}.tar")))?;
+    layout::write(
+        &layer,
+        reference,
+        command,
+        &staging.join(format!("{name}.tar")),
+    )?;
 
     let rootfs = staging.join("rootfs");
     fs::create_dir(&rootfs).map_err(ImageError::io("create", &rootfs))?;

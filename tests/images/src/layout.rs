@@ -15,13 +15,18 @@ use crate::ImageError;
 /// `PATH` of every image.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Writes the image `reference` with the layer in the tar file `layer` to `archive`.
-pub(crate) fn write(layer: &Path, reference: &str, archive: &Path) -> Result<(), ImageError> {
+/// Writes the image `reference`, which runs `command`, with the layer in the tar file `layer` to `archive`.
+pub(crate) fn write(
+    layer: &Path,
+    reference: &str,
+    command: &[&str],
+    archive: &Path,
+) -> Result<(), ImageError> {
     let (layer_digest, layer_size) = digest_of(layer).map_err(ImageError::io("read", layer))?;
     let config = json!({
         "architecture": "amd64",
         "os": "linux",
-        "config": { "Env": [PATH], "Cmd": ["/bin/sh"], "WorkingDir": "/" },
+        "config": { "Env": [PATH], "Cmd": command, "WorkingDir": "/" },
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{layer_digest}")] },
         "history": [{ "created_by": "caisson-images" }],
     })

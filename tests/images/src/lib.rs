@@ -99,13 +99,29 @@ impl ImageError {
     }
 }
 
+/// What an image runs when nobody says what to.
+const SHELL: &[&str] = &["/bin/sh"];
+
+/// What a pod's own container runs: sleeps, collects the children of others, ends when asked to.
+const PAUSE: &[&str] = &[
+    "/bin/sh",
+    "-c",
+    "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait $!; done",
+];
+
 /// busybox-static with every applet linked, `/etc/passwd` with `root` and `dev` (1000); about 2 MB.
 pub fn busybox() -> Result<Image, ImageError> {
-    cache::image("busybox", &busybox::recipe(), busybox::layer)
+    cache::image("busybox", &busybox::recipe(), SHELL, busybox::layer)
+}
+
+/// The same tree as the image of the container that holds a Kubernetes pod together.
+pub fn pause() -> Result<Image, ImageError> {
+    let recipe = format!("{}{PAUSE:?}", busybox::recipe());
+    cache::image("pause", &recipe, PAUSE, busybox::layer)
 }
 
 /// The suite of this machine with the programs that the tests run; `dev` (1000) may `sudo` without a
 /// password; about 1 GB, a minute or two to build.
 pub fn debian() -> Result<Image, ImageError> {
-    cache::image("debian", &debian::recipe()?, debian::layer)
+    cache::image("debian", &debian::recipe()?, SHELL, debian::layer)
 }

@@ -14,6 +14,7 @@ use containerd_shim_protos::api::ConnectRequest;
 use containerd_shim_protos::ttrpc::Client;
 use containerd_shim_protos::ttrpc::context::with_duration;
 
+use crate::config::{self, Plugins};
 use crate::ctr::Ctr;
 use crate::events::Events;
 use crate::handler::{Handler, binaries};
@@ -26,6 +27,7 @@ pub struct Containerd {
     pub handler: Handler,
     /// What answers at the moment.
     release: Cell<Release>,
+    plugins: Plugins,
     folder: PathBuf,
     /// Makes ids unlike those of tests that run at the same time: state and sockets are shared.
     prefix: String,
@@ -44,6 +46,13 @@ impl Containerd {
     /// If containerd does not come up or does not take the image.
     #[must_use]
     pub fn start(release: Release, handler: Handler) -> Containerd {
+        Containerd::start_with(release, handler, Plugins::Task)
+    }
+
+    /// # Panics
+    /// If containerd does not come up or does not take the images.
+    #[must_use]
+    pub fn start_with(release: Release, handler: Handler, plugins: Plugins) -> Containerd {
         let prefix = format!(
             "t{}-{}",
             std::process::id(),
@@ -54,6 +63,7 @@ impl Containerd {
         let containerd = Containerd {
             handler,
             release: Cell::new(release),
+            plugins,
             folder,
             prefix,
             process: RefCell::default(),
@@ -61,12 +71,16 @@ impl Containerd {
             stopped_clean: Cell::new(false),
         };
         containerd.launch();
-        let archive = image().archive.to_string_lossy().into_owned();
+        containerd.import(image());
+        if plugins == Plugins::Cri {
+            containerd.import(&caisson_images::pause().expect("the pause image"));
+        }
         containerd
-            .ctr()
-            .run(&["images", "import", &archive])
-            .success();
-        containerd
+    }
+
+    fn import(&self, image: &Image) {
+        let archive = image.archive.to_string_lossy();
+        self.ctr().run(&["images", "import", &archive]).success();
     }
 
     /// Start the daemon, again after [`Containerd::kill`].
@@ -75,13 +89,7 @@ impl Containerd {
     /// If it does not answer.
     pub fn launch(&self) {
         let config = self.folder.join("config.toml");
-        let text = format!(
-            "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\n\
-             disabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.cri.v1.images\", \
-             \"io.containerd.cri.v1.runtime\", \"io.containerd.internal.v1.opt\"]\n\
-             [grpc]\n  address = \"{0}/containerd.sock\"\n[debug]\n  level = \"debug\"\n",
-            self.folder.display()
-        );
+        let text = config::text(&self.folder, self.plugins);
         fs::write(&config, text).expect("containerd's configuration");
         let log = File::options()
             .append(true)
@@ -89,7 +97,11 @@ impl Containerd {
             .open(self.log())
             .expect("containerd's log");
         let release = self.release.get();
-        let mut command = Command::new(release.program("containerd"));
+        let program = release.program("containerd");
+        let mut command = match self.plugins {
+            Plugins::Task => Command::new(program),
+            Plugins::Cri => in_own_network(&program),
+        };
         command
             .arg("--config")
             .arg(&config)
@@ -136,9 +148,42 @@ impl Containerd {
         child.wait().expect("wait for containerd");
     }
 
+    /// A name that no other test uses.
+    #[must_use]
+    pub fn unique(&self, name: &str) -> String {
+        format!("{}-{name}", self.prefix)
+    }
+
+    /// containerd's namespace of the containers.
+    #[must_use]
+    pub fn namespace(&self) -> &'static str {
+        match self.plugins {
+            Plugins::Task => "default",
+            Plugins::Cri => "k8s.io",
+        }
+    }
+
+    /// The daemon's pid.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process
+            .borrow()
+            .as_ref()
+            .expect("containerd runs")
+            .id()
+    }
+
+    /// Check for container `id`, which the test did not name itself, as for the others.
+    pub fn expect_gone(&self, id: &str) {
+        self.ids.borrow_mut().push(id.to_owned());
+    }
+
     /// A new id that nobody else uses.
     pub fn id(&self, name: &str) -> String {
-        let id = format!("{}-{name}", self.prefix);
+        let id = self.unique(name);
         self.ids.borrow_mut().push(id.clone());
         id
     }
@@ -148,6 +193,7 @@ impl Containerd {
         Ctr {
             program: self.release.get().program("ctr"),
             address: self.address(),
+            namespace: self.namespace(),
         }
     }
 
@@ -190,7 +236,8 @@ impl Containerd {
     #[must_use]
     pub fn bundle(&self, id: &str) -> PathBuf {
         self.folder
-            .join("state/io.containerd.runtime.v2.task/default")
+            .join("state/io.containerd.runtime.v2.task")
+            .join(self.namespace())
             .join(id)
     }
 
@@ -266,6 +313,19 @@ impl Containerd {
     pub fn folder(&self) -> &Path {
         &self.folder
     }
+}
+
+/// `program` in a network namespace of its own, for bridges and for the streaming server.
+fn in_own_network(program: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.args([
+        "--net",
+        "sh",
+        "-c",
+        "ip link set lo up && exec \"$0\" \"$@\"",
+    ]);
+    command.arg(program);
+    command
 }
 
 impl Drop for Containerd {

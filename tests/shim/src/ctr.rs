@@ -13,6 +13,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub struct Ctr {
     pub(crate) program: PathBuf,
     pub address: String,
+    pub(crate) namespace: &'static str,
 }
 
 /// What a program did.
@@ -60,7 +61,8 @@ impl Ctr {
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("--address").arg(&self.address).args(arguments);
+        command.args(["--address", &self.address, "--namespace", self.namespace]);
+        command.args(arguments);
         command
     }
 

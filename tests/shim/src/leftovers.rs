@@ -18,6 +18,7 @@ pub fn assert_nothing_left(containerd: &Containerd, id: &str) {
 }
 
 fn leftovers(containerd: &Containerd, id: &str) -> Vec<String> {
+    let namespace = containerd.namespace();
     let mut left = Vec::new();
     left.extend(
         processes(id)
@@ -29,15 +30,17 @@ fn leftovers(containerd: &Containerd, id: &str) -> Vec<String> {
             .into_iter()
             .map(|path| format!("mount {}", path.display())),
     );
-    let digest = Sha256::digest(format!("{}/default/{id}", containerd.address()));
+    let digest = Sha256::digest(format!("{}/{namespace}/{id}", containerd.address()));
     let socket: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut files = vec![
         Path::new("/run/containerd/s/caisson").join(socket),
-        Path::new("/run/containerd/caisson/default").join(id),
-        Path::new("/run/containerd/runc/default").join(id),
+        Path::new("/run/containerd/caisson")
+            .join(namespace)
+            .join(id),
+        Path::new("/run/containerd/runc").join(namespace).join(id),
         containerd.bundle(id),
     ];
-    files.extend(cgroups(id));
+    files.extend(cgroups(namespace, id));
     left.extend(
         files
             .into_iter()
@@ -82,7 +85,7 @@ fn mounts(below: &Path) -> Vec<PathBuf> {
 }
 
 /// Control groups that carry the container's id, at containerd's default place.
-fn cgroups(id: &str) -> Vec<PathBuf> {
+fn cgroups(namespace: &str, id: &str) -> Vec<PathBuf> {
     let hierarchies = fs::read_dir("/sys/fs/cgroup")
         .into_iter()
         .flatten()
@@ -92,7 +95,7 @@ fn cgroups(id: &str) -> Vec<PathBuf> {
         .filter(|path| path.is_dir())
         .chain([PathBuf::from("/sys/fs/cgroup")]);
     roots
-        .map(|root| root.join("default").join(id))
+        .map(|root| root.join(namespace).join(id))
         .filter(|path| path.exists())
         .collect()
 }

@@ -3,13 +3,16 @@
 //! Every test runs once for each [`Release`] and [`Handler`]. Tests need root and Debian's containerd and runc. They
 //! must clean up even when they fail, and must end only processes that they started.
 
+mod config;
 mod containerd;
+pub mod cri;
 mod ctr;
 mod events;
 mod handler;
 mod leftovers;
 mod release;
 
+pub use config::Plugins;
 pub use containerd::Containerd;
 pub use ctr::{Ctr, Output};
 pub use events::Events;

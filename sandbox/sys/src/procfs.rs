@@ -6,14 +6,27 @@ use rustix::io::Errno;
 
 use crate::raw::syscall;
 
-/// Turn a configured file system context (`fsopen("proc")` and `FSCONFIG_CMD_CREATE` done by a process
-/// of that pid namespace) into a detached mount, fsmount(2).
+/// Turn a file system context (`fsopen("proc")` done by a process of that pid namespace) into a detached
+/// mount: `FSCONFIG_CMD_CREATE` and fsmount(2). Needs CAP_SYS_ADMIN in the user namespace that owns the pid
+/// namespace.
 pub fn mount_context(context: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    const FSCONFIG_CMD_CREATE: u32 = 6;
     const FSMOUNT_CLOEXEC: u32 = 1;
     const MOUNT_ATTR_NOSUID: u32 = 2;
     const MOUNT_ATTR_NODEV: u32 = 4;
     const MOUNT_ATTR_NOEXEC: u32 = 8;
     let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    // SAFETY: CREATE takes neither key nor value.
+    unsafe {
+        syscall!(
+            libc::SYS_fsconfig,
+            context.as_raw_fd(),
+            FSCONFIG_CMD_CREATE,
+            0,
+            0,
+            0
+        )
+    }?;
     // SAFETY: takes integers; the descriptor returned is new and ours alone.
     unsafe {
         syscall!(

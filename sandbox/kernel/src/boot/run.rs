@@ -334,7 +334,20 @@ fn spawn(kernel: &Kernel, boot: &Boot, console: Option<&Console>) -> Result<Gues
         host_proc: kernel.host_proc(),
         landlock: landlock.as_ref().map(AsFd::as_fd),
     };
-    Ok(guest::spawn_init(&setup, new)?)
+    let guest = guest::spawn_init(&setup, new)?;
+    if !new.contains(Namespaces::PID) {
+        // Nobody whose children are born elsewhere may start threads.
+        own_children(kernel.host_proc())
+            .map_err(BootError::host("setns to the own pid namespace"))?;
+    }
+    Ok(guest)
+}
+
+/// Later children of this process are born in its own pid namespace.
+fn own_children(host_proc: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let own = rustix::fs::openat(host_proc, "self/ns/pid", flags, rustix::fs::Mode::empty())?;
+    namespace::enter(own.as_fd(), Namespaces::PID)
 }
 
 /// Ends the init process when the sandbox cannot be completed; with it goes its pid namespace.

@@ -36,7 +36,7 @@ steps! {
     Cgroup "join the container's cgroup",
     Enter "enter the sandbox's namespaces",
     CgroupNamespace "unshare the cgroup namespace",
-    ProcContext "configure procfs of the pid namespace",
+    ProcContext "open a context of procfs for the pid namespace",
     EmptyRoot "mount the guest's empty root",
     Pivot "pivot_root into the guest's empty root",
     Hostname "sethostname",
@@ -116,24 +116,29 @@ pub(super) fn run(plan: &Plan<'_>) -> ! {
 }
 
 impl Child<'_> {
-    /// Returns a configured context of procfs for this pid namespace.
+    /// Returns a context of procfs for this pid namespace. The app kernel creates it: a pid namespace that was
+    /// joined belongs to a user namespace in which this process may do nothing.
     fn own_namespaces(&self) -> i32 {
         // SAFETY: unshares a namespace of this single-threaded process.
         self.need(
             Step::CgroupNamespace,
             unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }.into(),
         );
-        self.context(Step::ProcContext, c"proc")
+        self.fsopen(Step::ProcContext, c"proc")
+    }
+
+    fn fsopen(&self, step: Step, kind: &CStr) -> i32 {
+        const FSOPEN_CLOEXEC: u32 = 1;
+        // SAFETY: `kind` is NUL-terminated and static.
+        self.need(step, unsafe {
+            libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC)
+        }) as i32
     }
 
     /// fsopen(2) and FSCONFIG_CMD_CREATE.
     fn context(&self, step: Step, kind: &CStr) -> i32 {
-        const FSOPEN_CLOEXEC: u32 = 1;
         const FSCONFIG_CMD_CREATE: u32 = 6;
-        // SAFETY: `kind` is NUL-terminated and static.
-        let fd = self.need(step, unsafe {
-            libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC)
-        });
+        let fd = self.fsopen(step, kind);
         // SAFETY: CREATE takes neither key nor value.
         self.need(step, unsafe {
             libc::syscall(
@@ -145,7 +150,7 @@ impl Child<'_> {
                 0,
             )
         });
-        fd as i32
+        fd
     }
 
     /// Replace the inherited mount tree by one empty, read-only tmpfs.

@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::RuntimeError;
 use crate::commands::{
-    create, delete, events, exec, features, kill, list, pause, ps, resume, run, spec, start, state,
-    update,
+    checkpoint, create, delete, events, exec, features, kill, list, pause, ps, resume, run, spec,
+    start, state, update,
 };
 use crate::debugging::Debugging;
 use crate::log::{Format, Log};
@@ -166,6 +166,10 @@ pub enum Command {
     Update(update::Arguments),
     /// Print resource usage as JSON lines
     Events(events::Arguments),
+    /// Not supported
+    Checkpoint(checkpoint::Arguments),
+    /// Not supported
+    Restore(checkpoint::Arguments),
 }
 
 /// Parse the command line; help, version and usage errors are printed here.

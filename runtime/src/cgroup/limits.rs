@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::{Cgroup, CgroupError, Version, limits_v1, limits_v2};
+use super::{Cgroup, CgroupError, Version, io, limits_v1, limits_v2};
 use crate::spec::SpecError;
-use crate::spec::types::Resources;
+use crate::spec::types::{Rdma, Resources};
 
 /// Set every limit that is present. What the host's cgroup version cannot do is refused by name.
 pub fn apply(cgroup: &Cgroup, resources: &Resources) -> Result<(), CgroupError> {
@@ -18,19 +18,6 @@ pub fn apply(cgroup: &Cgroup, resources: &Resources) -> Result<(), CgroupError> 
 fn refuse(resources: &Resources) -> Result<(), CgroupError> {
     let field = |name: &str| format!("linux.resources.{name}");
     let memory = &resources.memory;
-    for (name, value) in [
-        ("memory.kernel", memory.kernel),
-        ("memory.kernelTCP", memory.kernel_tcp),
-    ] {
-        if let Some(value) = value.filter(|value| *value > 0) {
-            return Err(SpecError::unsupported(
-                field(name),
-                value,
-                "Linux has given this limit up",
-            )
-            .into());
-        }
-    }
     if let Some(swappiness) = memory.swappiness.filter(|value| *value > 100) {
         return Err(SpecError::invalid(field("memory.swappiness"), swappiness, "above 100").into());
     }
@@ -54,9 +41,11 @@ fn refuse(resources: &Resources) -> Result<(), CgroupError> {
             );
         }
     }
-    if let Some((device, limit)) = resources.rdma.first_key_value() {
-        let value = format!("{device}: {limit}");
-        return Err(SpecError::unsupported(field("rdma"), value, "not implemented yet").into());
+    for device in resources.rdma.keys() {
+        if device.is_empty() || device.contains(char::is_whitespace) {
+            let reason = "not the name of an RDMA device";
+            return Err(SpecError::invalid(field("rdma"), device, reason).into());
+        }
     }
     let block = &resources.block_io;
     let leaf = block
@@ -72,6 +61,37 @@ fn refuse(resources: &Resources) -> Result<(), CgroupError> {
         .into());
     }
     Ok(())
+}
+
+/// The line for a device in `rdma.max`, the same on v1 and v2.
+pub(super) fn rdma_line(device: &str, limit: &Rdma) -> String {
+    let mut line = device.to_owned();
+    if let Some(handles) = limit.hca_handles {
+        line.push_str(&format!(" hca_handle={handles}"));
+    }
+    if let Some(objects) = limit.hca_objects {
+        line.push_str(&format!(" hca_object={objects}"));
+    }
+    line
+}
+
+/// `memory.checkBeforeUpdate`: a limit below what is in use is refused rather than enforced by the OOM killer.
+pub(super) fn check_usage(
+    directory: &Path,
+    file: &str,
+    field: &str,
+    limit: Option<i64>,
+) -> Result<(), CgroupError> {
+    let path = directory.join(file);
+    let text = std::fs::read_to_string(&path).map_err(io(&path, "read"))?;
+    let used: i64 = text.trim().parse().unwrap_or(0);
+    match limit.filter(|limit| *limit > 0 && *limit < used) {
+        Some(limit) => {
+            let reason = format!("below the usage of {used}, and memory.checkBeforeUpdate is set");
+            Err(SpecError::invalid(format!("linux.resources.{field}"), limit, reason).into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// Write one limit; `field` is its name below `linux.resources`.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::limits::{or_max, set};
+use super::limits::{check_usage, or_max, rdma_line, set};
 use super::{Cgroup, CgroupError};
 use crate::spec::SpecError;
 use crate::spec::types::{BlockIo, Cpu, Memory, Resources};
@@ -83,6 +83,10 @@ pub(super) fn apply(cgroup: &Cgroup, resources: &Resources) -> Result<(), Cgroup
         );
         set(directory, &file, "hugepageLimits", limit.limit)?;
     }
+    for (device, limit) in &resources.rdma {
+        let directory = need("rdma", "rdma", device.clone())?;
+        set(directory, "rdma.max", "rdma", rdma_line(device, limit))?;
+    }
     match resources.unified.first_key_value() {
         Some((name, value)) => {
             let reason = "the host's controllers are on cgroup v1";
@@ -98,6 +102,9 @@ pub(super) fn apply(cgroup: &Cgroup, resources: &Resources) -> Result<(), Cgroup
 fn memory(directory: &Path, memory: &Memory) -> Result<(), CgroupError> {
     let limit = memory.limit.filter(|limit| *limit != 0);
     let swap = memory.swap.filter(|swap| *swap != 0);
+    if memory.check_before_update == Some(true) {
+        check_usage(directory, "memory.usage_in_bytes", "memory.limit", limit)?;
+    }
     let set_limit = || {
         limit.map_or(Ok(()), |limit| {
             set(directory, "memory.limit_in_bytes", "memory.limit", limit)
@@ -135,6 +142,7 @@ fn memory(directory: &Path, memory: &Memory) -> Result<(), CgroupError> {
             value,
         )?;
     }
+    kernel_memory(directory, memory)?;
     if let Some(value) = memory.swappiness {
         set(directory, "memory.swappiness", "memory.swappiness", value)?;
     }
@@ -147,6 +155,31 @@ fn memory(directory: &Path, memory: &Memory) -> Result<(), CgroupError> {
         )?;
     }
     Ok(())
+}
+
+/// `memory.kernel` is "not recommended" by the specification, and Linux has given it up: where it is no longer taken
+/// there is nothing to enforce it with, and like runc we go on. That of TCP buffers still works.
+fn kernel_memory(directory: &Path, memory: &Memory) -> Result<(), CgroupError> {
+    if let Some(value) = memory.kernel.filter(|value| *value != 0) {
+        let file = "memory.kmem.limit_in_bytes";
+        match set(directory, file, "memory.kernel", value) {
+            Err(CgroupError::Limit { source, .. })
+                if matches!(
+                    source.raw_os_error(),
+                    Some(libc::EOPNOTSUPP | libc::ENOENT | libc::EACCES)
+                ) => {}
+            other => other?,
+        }
+    }
+    match memory.kernel_tcp.filter(|value| *value != 0) {
+        Some(value) => set(
+            directory,
+            "memory.kmem.tcp.limit_in_bytes",
+            "memory.kernelTCP",
+            value,
+        ),
+        None => Ok(()),
+    }
 }
 
 fn cpu(directory: &Path, cpu: &Cpu) -> Result<(), CgroupError> {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::limits::{or_max, set};
+use super::limits::{check_usage, or_max, rdma_line, set};
 use super::{Cgroup, CgroupError};
 use crate::spec::SpecError;
 use crate::spec::types::{BlockIo, Cpu, Memory, Resources};
@@ -31,6 +31,9 @@ pub(super) fn apply(cgroup: &Cgroup, resources: &Resources) -> Result<(), Cgroup
             "hugepageLimits",
             limit.limit,
         )?;
+    }
+    for (device, limit) in &resources.rdma {
+        set(directory, "rdma.max", "rdma", rdma_line(device, limit))?;
     }
     for (file, value) in &resources.unified {
         let field = format!("unified.{file}");
@@ -63,6 +66,12 @@ fn memory(directory: &Path, memory: &Memory) -> Result<(), CgroupError> {
     }
     if memory.disable_oom_killer == Some(true) {
         return refuse("disableOOMKiller", "true".into());
+    }
+    if let Some(value) = memory.kernel_tcp.filter(|value| *value > 0) {
+        return refuse("kernelTCP", value.to_string());
+    }
+    if memory.check_before_update == Some(true) {
+        check_usage(directory, "memory.current", "memory.limit", memory.limit)?;
     }
     // v2 counts swap alone, config.json memory and swap together.
     if let Some(swap) = memory.swap.filter(|swap| *swap != 0) {

@@ -11,6 +11,7 @@ use crate::hooks;
 use crate::log::Level;
 use crate::process::ProcessId;
 use crate::rootfs::RootfsError;
+use crate::spec::schedule::{self, Which};
 use crate::spec::{self, Spec, process};
 use crate::state::{Entry, Phase, State, Status};
 use crate::tier::{self, Blueprint, Newborn, kernel::Committed};
@@ -39,7 +40,7 @@ pub struct Bundle {
     /// Pass N more descriptors to the container (only 0 is supported)
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub preserve_fds: u32,
-    /// Not supported: the container's tree always becomes the root by pivot_root
+    /// Accepted for compatibility: where the root cannot be pivoted (a ramdisk), create fails all the same
     #[arg(long)]
     pub no_pivot: bool,
     /// Accepted for compatibility: guests have no keyrings
@@ -55,13 +56,6 @@ impl Bundle {
                 "--preserve-fds",
                 self.preserve_fds,
                 reason,
-            ));
-        }
-        if self.no_pivot {
-            return Err(RuntimeError::option(
-                "--no-pivot",
-                "true",
-                "the sandbox needs pivot_root",
             ));
         }
         Ok(())
@@ -156,6 +150,9 @@ pub fn create(
         undo.hooked = Some(known.clone());
         run_hooks(&known)
     })?;
+    if let Some(init) = &state.spec.process {
+        schedule::apply(init, newborn.init.pid, Which::Init)?;
+    }
     (state.sandbox, state.init) = (Some(newborn.sandbox), Some(newborn.init));
     state.phase = Phase::Created;
     let committed = finish(&entry, &state, bundle, terminal, newborn, &mut undo)?;

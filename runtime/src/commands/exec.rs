@@ -72,7 +72,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<u8, RuntimeError>
     let wanted = wanted(arguments, &state)?;
     check_terminal(arguments, wanted.terminal)?;
     let process = process::translate(&wanted)?;
-    let size = wanted.console_size.unwrap_or_default();
+    let size = wanted.console_size.clone().unwrap_or_default();
     let console = process.terminal.then_some(ConsoleSize {
         rows: size.height as u16,
         columns: size.width as u16,
@@ -82,6 +82,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<u8, RuntimeError>
         entry: &entry,
         cgroup: &state.cgroup,
         process,
+        document: &wanted,
         console,
         stdio: None,
     };
@@ -170,7 +171,13 @@ fn wanted(arguments: &Arguments, state: &State) -> Result<Process, RuntimeError>
     wanted.args = arguments.command.clone();
     wanted.terminal = arguments.tty;
     wanted.console_size = None;
-    wanted.env.extend(arguments.env.iter().cloned());
+    for entry in &arguments.env {
+        let name = entry.split('=').next().unwrap_or(entry);
+        wanted
+            .env
+            .retain(|known| known.split('=').next() != Some(name));
+        wanted.env.push(entry.clone());
+    }
     if let Some(cwd) = &arguments.cwd {
         wanted.cwd = cwd.clone();
     }

@@ -12,6 +12,7 @@ pub struct Arguments {}
 
 /// Mount options that `rootfs::options` knows; a test holds the two together.
 const MOUNT_OPTIONS: &[&str] = &[
+    "acl",
     "async",
     "atime",
     "bind",
@@ -20,16 +21,23 @@ const MOUNT_OPTIONS: &[&str] = &[
     "diratime",
     "dirsync",
     "exec",
+    "idmap",
+    "iversion",
     "lazytime",
     "loud",
+    "mand",
+    "noacl",
     "noatime",
     "nodev",
     "nodiratime",
     "noexec",
+    "noiversion",
     "nolazytime",
+    "nomand",
     "norelatime",
     "nostrictatime",
     "nosuid",
+    "nosymfollow",
     "private",
     "ratime",
     "rbind",
@@ -37,6 +45,7 @@ const MOUNT_OPTIONS: &[&str] = &[
     "rdiratime",
     "relatime",
     "rexec",
+    "ridmap",
     "rnoatime",
     "rnodev",
     "rnodiratime",
@@ -44,6 +53,7 @@ const MOUNT_OPTIONS: &[&str] = &[
     "rnorelatime",
     "rnostrictatime",
     "rnosuid",
+    "rnosymfollow",
     "ro",
     "rprivate",
     "rrelatime",
@@ -53,6 +63,7 @@ const MOUNT_OPTIONS: &[&str] = &[
     "rslave",
     "rstrictatime",
     "rsuid",
+    "rsymfollow",
     "runbindable",
     "rw",
     "shared",
@@ -60,7 +71,9 @@ const MOUNT_OPTIONS: &[&str] = &[
     "slave",
     "strictatime",
     "suid",
+    "symfollow",
     "sync",
+    "tmpcopyup",
     "unbindable",
 ];
 
@@ -75,14 +88,16 @@ fn document() -> Value {
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         "mountOptions": MOUNT_OPTIONS,
         "linux": {
-            "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "uts"],
+            "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "uts"],
             "capabilities": &capability::NAMES[..],
-            "cgroup": {"v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": false},
+            "cgroup": {"v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true},
             "seccomp": {"enabled": false},
             "apparmor": {"enabled": false},
             "selinux": {"enabled": false},
             "intelRdt": {"enabled": false},
-            "mountExtensions": {"idmap": {"enabled": false}},
+            "mountExtensions": {"idmap": {"enabled": true}},
+            "netDevices": {"enabled": false},
+            "memoryPolicy": {},
         },
         "annotations": {
             "io.caisson.version": env!("CARGO_PKG_VERSION"),
@@ -103,15 +118,31 @@ fn transports() -> String {
 mod tests {
     use super::MOUNT_OPTIONS;
     use crate::rootfs::options::parse;
-    use crate::spec::types::Mount;
+    use crate::spec::types::{IdMapping, Mount};
 
     #[test]
     fn every_listed_mount_option_is_accepted() {
         for option in MOUNT_OPTIONS {
+            let mapping = IdMapping {
+                size: 1,
+                ..IdMapping::default()
+            };
+            let kind = if *option == "tmpcopyup" {
+                "tmpfs"
+            } else {
+                "bind"
+            };
+            let idmapped = if option.ends_with("idmap") {
+                vec![mapping]
+            } else {
+                Vec::new()
+            };
             let mount = Mount {
-                kind: "bind".into(),
+                kind: kind.into(),
                 source: "/s".into(),
                 options: vec![(*option).to_owned()],
+                uid_mappings: idmapped.clone(),
+                gid_mappings: idmapped,
                 ..Mount::default()
             };
             parse(&mount, 0).expect(option);

@@ -1,6 +1,7 @@
 //! One command, one file.
 
 pub mod check;
+pub mod checkpoint;
 pub mod create;
 pub mod delete;
 pub mod events;
@@ -58,6 +59,8 @@ pub fn run(cli: Cli) -> Result<u8, RuntimeError> {
         Command::Resume(arguments) => done(resume::run(&context, &arguments)),
         Command::Update(arguments) => done(update::run(&context, &arguments)),
         Command::Events(arguments) => done(events::run(&context, &arguments)),
+        Command::Checkpoint(arguments) => done(checkpoint::refuse("checkpoint", &arguments)),
+        Command::Restore(arguments) => done(checkpoint::refuse("restore", &arguments)),
     }
 }
 

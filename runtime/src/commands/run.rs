@@ -20,6 +20,9 @@ pub struct Arguments {
     /// Keep the state after the container has ended
     #[arg(long)]
     pub keep: bool,
+    /// Accepted for compatibility: orphans of a guest stay in its pid namespace
+    #[arg(long, hide = true)]
+    pub no_subreaper: bool,
 }
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<u8, RuntimeError> {

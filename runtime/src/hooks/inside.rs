@@ -12,7 +12,7 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use super::HookError;
 use crate::RuntimeError;
 use crate::spec::process::translate;
-use crate::spec::types::Hook;
+use crate::spec::types::{Hook, Process};
 use crate::state::{Entry, State, Status};
 use crate::tier::{self, Exec};
 
@@ -41,11 +41,13 @@ fn run_one(entry: &Entry, state: &State, index: usize, hook: &Hook) -> Result<()
         .write(true)
         .open("/dev/null")
         .map_err(RuntimeError::file("/dev/null".as_ref(), "open"))?;
+    let unscheduled = Process::default();
     let exec = Exec {
         state,
         entry,
         cgroup: &state.cgroup,
         process: process(state, hook)?,
+        document: &unscheduled,
         console: None,
         stdio: Some([input.as_fd(), null.as_fd(), null.as_fd()]),
     };

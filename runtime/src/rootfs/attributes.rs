@@ -51,6 +51,10 @@ fn remount(path: &str, flags: Flags) -> Result<(), Errno> {
     rustix::mount::mount_remount(path, MountFlags::BIND | wanted, c"")
 }
 
+/// linux/statfs.h and linux/mount.h.
+const ST_NOSYMFOLLOW: u64 = 0x2000;
+const MS_NOSYMFOLLOW: u32 = 1 << 8;
+
 fn current(path: &str) -> Result<MountFlags, Errno> {
     let vfs = rustix::fs::statvfs(path)?.f_flag;
     let pairs = [
@@ -61,6 +65,10 @@ fn current(path: &str) -> Result<MountFlags, Errno> {
         (StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
         (StatVfsMountFlags::NODIRATIME, MountFlags::NODIRATIME),
         (StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
+        (
+            StatVfsMountFlags::from_bits_retain(ST_NOSYMFOLLOW),
+            MountFlags::from_bits_retain(MS_NOSYMFOLLOW),
+        ),
     ];
     Ok(pairs
         .iter()

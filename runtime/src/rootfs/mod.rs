@@ -8,7 +8,9 @@
 
 pub mod attributes;
 pub mod cgroups;
+pub mod copy_up;
 pub mod devices;
+pub mod idmap;
 pub mod masks;
 pub mod mounts;
 pub mod options;

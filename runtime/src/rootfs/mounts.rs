@@ -7,10 +7,10 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::{MountFlags, mount, mount_bind, mount_bind_recursive, mount_change};
 
 use super::attributes::{self, Extent};
-use super::options::{self, Kind, Options};
+use super::options::{self, Idmap, Kind, Options};
 use super::target::{self, Missing};
 use super::tree::KernelMounts;
-use super::{RootfsError, at, by_descriptor, cgroups};
+use super::{RootfsError, at, by_descriptor, cgroups, copy_up, idmap};
 use crate::cgroup::Cgroup;
 use crate::spec::types::Mount;
 
@@ -83,6 +83,10 @@ fn mount_one(
     };
     let flags = options.flags.set;
     match (options.kind, source) {
+        (Kind::Bind { recursive }, Some(source)) if options.idmap.is_some() => {
+            let reach = options.idmap.unwrap_or(Idmap::Mount);
+            idmap::attach(index, entry, reach, recursive, source, target)
+        }
         (Kind::Bind { recursive: true }, Some(source)) => {
             mount_bind_recursive(by_descriptor(source), place).map_err(fail("bind mount"))
         }
@@ -90,17 +94,12 @@ fn mount_one(
             mount_bind(by_descriptor(source), place).map_err(fail("bind mount"))
         }
         (Kind::Bind { .. }, None) => Err(fail("bind mount")(rustix::io::Errno::INVAL)),
-        (Kind::Tmpfs, _) => filesystem(
-            c"tmpfs",
-            &place,
-            flags - MountFlags::RDONLY,
-            &tmpfs_data(options, target),
-        )
-        .map_err(fail("mount tmpfs")),
-        (Kind::Devpts, _) => filesystem(c"devpts", &place, flags, &devpts_data(options))
-            .map_err(fail("mount devpts")),
-        (Kind::Mqueue, _) => {
-            filesystem(c"mqueue", &place, flags, &options.data).map_err(fail("mount mqueue"))
+        (Kind::Tmpfs, _) => tmpfs(context, index, entry, options, target),
+        (Kind::Devpts, _) => {
+            filesystem(entry, &place, flags, &devpts_data(options)).map_err(fail("mount devpts"))
+        }
+        (Kind::Mqueue | Kind::Host, _) => {
+            filesystem(entry, &place, flags, &options.data).map_err(fail("mount"))
         }
         (Kind::Proc, _) => context.kernel.mount_proc(Path::new(&place)).map_err(served),
         (Kind::Sysfs, _) => {
@@ -114,14 +113,58 @@ fn mount_one(
     }
 }
 
+/// Mount a file system of the entry's type; its source is what mountinfo shows.
 fn filesystem(
-    kind: &std::ffi::CStr,
+    entry: &Mount,
     place: &str,
     flags: MountFlags,
     data: &str,
 ) -> Result<(), rustix::io::Errno> {
     let data = std::ffi::CString::new(data).map_err(|_| rustix::io::Errno::INVAL)?;
-    mount(kind, place, kind, flags, Some(data.as_c_str()))
+    let source = if entry.source.is_empty() {
+        &entry.kind
+    } else {
+        &entry.source
+    };
+    mount(
+        source.as_str(),
+        place,
+        entry.kind.as_str(),
+        flags,
+        Some(data.as_c_str()),
+    )
+}
+
+fn tmpfs(
+    context: &Context<'_>,
+    index: usize,
+    entry: &Mount,
+    options: &Options,
+    target: &OwnedFd,
+) -> Result<(), RootfsError> {
+    let field = format!("mounts[{index}]");
+    let fail = |step| at(&field, &entry.destination, step);
+    let covered = options
+        .copy_up
+        .then(|| copy_up::directory(target))
+        .transpose()
+        .map_err(fail("open for tmpcopyup"))?;
+    // Sealed by `attach` once it is filled.
+    let flags = options.flags.set - MountFlags::RDONLY;
+    filesystem(
+        entry,
+        &by_descriptor(target),
+        flags,
+        &tmpfs_data(options, target),
+    )
+    .map_err(fail("mount tmpfs"))?;
+    if let Some(from) = covered {
+        let place = target::open(context.root, &entry.destination).map_err(fail("resolve"))?;
+        copy_up::directory(&place)
+            .and_then(|to| copy_up::copy(from.as_fd(), to.as_fd()))
+            .map_err(fail("tmpcopyup"))?;
+    }
+    Ok(())
 }
 
 /// Without a mode of its own a tmpfs takes that of the directory it covers, as runc has it.

@@ -8,13 +8,24 @@ use crate::spec::types::Mount;
 /// What is to be mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    Bind { recursive: bool },
+    Bind {
+        recursive: bool,
+    },
     Tmpfs,
     Proc,
     Sysfs,
     Devpts,
     Mqueue,
     Cgroup,
+    /// A file system that the host's kernel provides (overlay, ext4, ramfs, …): the options are its own.
+    Host,
+}
+
+/// How far `uidMappings` and `gidMappings` of a mount reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idmap {
+    Mount,
+    Tree,
 }
 
 /// Flags to set and to clear; what is in neither stays as the source has it.
@@ -59,6 +70,9 @@ pub struct Options {
     pub propagation: Vec<MountPropagationFlags>,
     /// The file system's own options, comma-separated.
     pub data: String,
+    /// `tmpcopyup`: a tmpfs begins with what it covers.
+    pub copy_up: bool,
+    pub idmap: Option<Idmap>,
 }
 
 #[derive(Clone, Copy)]
@@ -66,6 +80,11 @@ enum Turn {
     On,
     Off,
 }
+
+/// MS_NOSYMFOLLOW, MS_POSIXACL and MS_I_VERSION of linux/mount.h.
+const NOSYMFOLLOW: MountFlags = MountFlags::from_bits_retain(1 << 8);
+const POSIXACL: MountFlags = MountFlags::from_bits_retain(1 << 16);
+const I_VERSION: MountFlags = MountFlags::from_bits_retain(1 << 23);
 
 const ATIME: MountFlags = MountFlags::NOATIME
     .union(MountFlags::RELATIME)
@@ -96,6 +115,14 @@ fn flag(name: &str) -> Option<(MountFlags, Turn)> {
         "nolazytime" => (MountFlags::LAZYTIME, Turn::Off),
         "silent" => (MountFlags::SILENT, Turn::On),
         "loud" => (MountFlags::SILENT, Turn::Off),
+        "nosymfollow" => (NOSYMFOLLOW, Turn::On),
+        "symfollow" => (NOSYMFOLLOW, Turn::Off),
+        "acl" => (POSIXACL, Turn::On),
+        "noacl" => (POSIXACL, Turn::Off),
+        "iversion" => (I_VERSION, Turn::On),
+        "noiversion" => (I_VERSION, Turn::Off),
+        "mand" => (MountFlags::PERMIT_MANDATORY_FILE_LOCKING, Turn::On),
+        "nomand" => (MountFlags::PERMIT_MANDATORY_FILE_LOCKING, Turn::Off),
         _ => return None,
     })
 }
@@ -120,8 +147,18 @@ fn recursive_flag(name: &str) -> Option<(MountFlags, Turn)> {
         "nostrictatime",
         "nodiratime",
         "diratime",
+        "nosymfollow",
+        "symfollow",
     ];
     known.contains(&plain).then(|| flag(plain)).flatten()
+}
+
+fn idmap(name: &str) -> Option<Idmap> {
+    match name {
+        "idmap" => Some(Idmap::Mount),
+        "ridmap" => Some(Idmap::Tree),
+        _ => None,
+    }
 }
 
 /// Propagation by its name in config.json.
@@ -161,6 +198,9 @@ fn is_data(kind: Kind, option: &str) -> bool {
         ]
         .contains(&name),
         Kind::Devpts => ["newinstance", "ptmxmode", "mode", "uid", "gid", "max"].contains(&name),
+        Kind::Host => true,
+        // Engines leave a tmpfs' options at mounts that they turn into binds; Linux ignores them there.
+        Kind::Bind { .. } => ["size", "mode", "uid", "gid"].contains(&name) && option != name,
         _ => false,
     }
 }
@@ -178,8 +218,9 @@ pub fn parse(mount: &Mount, index: usize) -> Result<Options, SpecError> {
         "devpts" => Kind::Devpts,
         "mqueue" => Kind::Mqueue,
         "cgroup" | "cgroup2" => Kind::Cgroup,
+        other if host_provides(other) => Kind::Host,
         other => {
-            let reason = "not one of bind, tmpfs, proc, sysfs, devpts, mqueue, cgroup";
+            let reason = "not bind and not a file system of this host";
             return Err(SpecError::unsupported(
                 format!("mounts[{index}].type"),
                 other,
@@ -197,6 +238,8 @@ pub fn parse(mount: &Mount, index: usize) -> Result<Options, SpecError> {
         recursive: none,
         propagation: Vec::new(),
         data: String::new(),
+        copy_up: false,
+        idmap: None,
     };
     for (at, option) in mount.options.iter().enumerate() {
         if !options.take(option) {
@@ -208,10 +251,51 @@ pub fn parse(mount: &Mount, index: usize) -> Result<Options, SpecError> {
             ));
         }
     }
+    options.settle_idmap(mount, index)?;
     Ok(options)
 }
 
+/// Types that are the host's alone are none of a container's business, whatever its kernel knows.
+fn host_provides(kind: &str) -> bool {
+    const NEVER: [&str; 4] = ["fuse", "fuseblk", "fusectl", "binder"];
+    let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    !NEVER.contains(&kind)
+        && known
+            .lines()
+            .any(|line| line.rsplit('\t').next() == Some(kind))
+}
+
 impl Options {
+    /// Mappings without the word mean `idmap`; the word without mappings would need the container's own.
+    fn settle_idmap(&mut self, mount: &Mount, index: usize) -> Result<(), SpecError> {
+        let field = |name: &str| format!("mounts[{index}].{name}");
+        let (uids, gids) = (&mount.uid_mappings, &mount.gid_mappings);
+        if uids.is_empty() && gids.is_empty() {
+            if self.idmap.is_some() {
+                let reason = "needs uidMappings and gidMappings of the mount";
+                return Err(SpecError::invalid(field("options"), "idmap", reason));
+            }
+            return Ok(());
+        }
+        if uids.is_empty() || gids.is_empty() {
+            return Err(SpecError::missing(field(if uids.is_empty() {
+                "uidMappings"
+            } else {
+                "gidMappings"
+            })));
+        }
+        if !matches!(self.kind, Kind::Bind { .. }) {
+            let reason = "only bind mounts can be idmapped";
+            return Err(SpecError::unsupported(
+                field("uidMappings"),
+                &mount.kind,
+                reason,
+            ));
+        }
+        self.idmap.get_or_insert(Idmap::Mount);
+        Ok(())
+    }
+
     fn take(&mut self, option: &str) -> bool {
         if let Some((flag, state)) = flag(option) {
             // The three ways of access times exclude each other.
@@ -223,13 +307,19 @@ impl Options {
             self.recursive.turn(flag, state);
         } else if let Some(kind) = propagation(option) {
             self.propagation.push(kind);
+        } else if option == "tmpcopyup" && self.kind == Kind::Tmpfs {
+            self.copy_up = true;
+        } else if let Some(reach) = idmap(option) {
+            self.idmap = Some(reach);
+        } else if matches!(option, "bind" | "rbind" | "defaults" | "") {
+            return true;
         } else if is_data(self.kind, option) {
             if !self.data.is_empty() {
                 self.data.push(',');
             }
             self.data.push_str(option);
         } else {
-            return matches!(option, "bind" | "rbind" | "defaults" | "");
+            return false;
         }
         true
     }
@@ -278,5 +368,27 @@ mod tests {
         );
         assert!(options.flags.is_empty());
         assert!(propagation("rfoo").is_none());
+    }
+
+    #[test]
+    fn idmap_needs_mappings_and_a_bind() {
+        assert!(parsed("bind", &["bind", "idmap"]).is_err());
+        let mapping = crate::spec::types::IdMapping {
+            container_id: 0,
+            host_id: 1000,
+            size: 1,
+        };
+        let mut mount = Mount {
+            kind: "bind".into(),
+            source: "/s".into(),
+            uid_mappings: vec![mapping.clone()],
+            ..Mount::default()
+        };
+        let message = parse(&mount, 3).expect_err("no gids").to_string();
+        assert!(message.contains("mounts[3].gidMappings"), "{message}");
+        mount.gid_mappings = vec![mapping];
+        assert_eq!(parse(&mount, 3).expect("both").idmap, Some(Idmap::Mount));
+        mount.kind = "tmpfs".into();
+        assert!(parse(&mount, 3).is_err());
     }
 }

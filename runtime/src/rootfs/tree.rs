@@ -82,9 +82,15 @@ impl Tree {
             attributes::change(&self.root, flags, Extent::One)
                 .map_err(step("remount the root read-only"))?;
         }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let host =
+            rustix::fs::open(c"/", flags, Mode::empty()).map_err(step("open the host's root"))?;
         rustix::process::fchdir(&self.root).map_err(step("fchdir to the root"))?;
         rustix::process::pivot_root(".", ".").map_err(step("pivot_root"))?;
-        // The old root now lies over the new one; as slaves its mounts vanish here only.
+        // The host's root now lies over ours; as slaves its mounts vanish here only. It is entered because "." is
+        // otherwise our own root to mount(2), whose shared mounts would become slaves.
+        rustix::process::fchdir(&host).map_err(step("fchdir to the host's root"))?;
+        drop(host);
         let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
         mount_change(".", slave).map_err(step("make the host's mounts slaves"))?;
         unmount(".", UnmountFlags::DETACH).map_err(step("detach the host's mounts"))?;

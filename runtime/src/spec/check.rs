@@ -27,6 +27,8 @@ const CHECKS: &[Check] = &[
     propagation,
     namespaces::sysctls,
     labels,
+    personality,
+    namespaces::time_offsets,
     later,
     seccomp::check,
 ];
@@ -252,12 +254,32 @@ fn labels(spec: &Spec) -> Result<(), SpecError> {
     Ok(())
 }
 
+fn personality(spec: &Spec) -> Result<(), SpecError> {
+    let Some(wanted) = &spec.linux.personality else {
+        return Ok(());
+    };
+    if !["LINUX", "LINUX32"].contains(&wanted.domain.as_str()) {
+        let reason = "not LINUX or LINUX32";
+        return Err(SpecError::invalid(
+            "linux.personality.domain",
+            &wanted.domain,
+            reason,
+        ));
+    }
+    match wanted.flags.first() {
+        Some(flag) => Err(SpecError::unsupported(
+            "linux.personality.flags",
+            flag,
+            "the specification knows none",
+        )),
+        None => Ok(()),
+    }
+}
+
 fn later(spec: &Spec) -> Result<(), SpecError> {
     let linux = &spec.linux;
     let fields = [
         ("linux.intelRdt", &linux.intel_rdt),
-        ("linux.personality", &linux.personality),
-        ("linux.timeOffsets", &linux.time_offsets),
         ("linux.memoryPolicy", &linux.memory_policy),
         ("linux.netDevices", &linux.net_devices),
     ];

@@ -15,6 +15,7 @@ pub mod home;
 pub mod load;
 pub mod process;
 pub mod rlimit;
+pub mod schedule;
 pub mod seccomp;
 pub mod signal;
 pub mod types;

@@ -63,10 +63,25 @@ shape! {
         apparmor_profile: String,
         selinux_label: String,
         oom_score_adj: Option<i32>,
-        scheduler: Option<Value>,
-        io_priority: Option<Value>,
+        scheduler: Option<Scheduler>,
+        io_priority: Option<IoPriority>,
         #[serde(rename = "execCPUAffinity")]
-        exec_cpu_affinity: Option<Value>,
+        exec_cpu_affinity: Option<ExecCpuAffinity>,
+    }
+    Scheduler {
+        policy: String,
+        nice: i32,
+        priority: i32,
+        flags: Vec<String>,
+        runtime: u64,
+        deadline: u64,
+        period: u64,
+    }
+    IoPriority { class: String, priority: i32, }
+    ExecCpuAffinity {
+        initial: String,
+        #[serde(rename = "final")]
+        last: String,
     }
     ConsoleSize { height: u64, width: u64, }
     User {
@@ -95,8 +110,15 @@ shape! {
         kind: String,
         source: String,
         options: Vec<String>,
-        uid_mappings: Vec<Value>,
-        gid_mappings: Vec<Value>,
+        uid_mappings: Vec<IdMapping>,
+        gid_mappings: Vec<IdMapping>,
+    }
+    IdMapping {
+        #[serde(rename = "containerID")]
+        container_id: u32,
+        #[serde(rename = "hostID")]
+        host_id: u32,
+        size: u32,
     }
     Hooks {
         prestart: Vec<Hook>,
@@ -108,8 +130,8 @@ shape! {
     }
     Hook { path: String, args: Vec<String>, env: Vec<String>, timeout: Option<i64>, }
     Linux {
-        uid_mappings: Vec<Value>,
-        gid_mappings: Vec<Value>,
+        uid_mappings: Vec<IdMapping>,
+        gid_mappings: Vec<IdMapping>,
         sysctl: BTreeMap<String, String>,
         resources: Resources,
         cgroups_path: String,
@@ -121,11 +143,14 @@ shape! {
         readonly_paths: Vec<String>,
         mount_label: String,
         intel_rdt: Option<Value>,
-        personality: Option<Value>,
-        time_offsets: Option<Value>,
+        personality: Option<Personality>,
+        time_offsets: TimeOffsets,
         memory_policy: Option<Value>,
         net_devices: Option<Value>,
     }
+    Personality { domain: String, flags: Vec<String>, }
+    TimeOffsets { monotonic: Option<TimeOffset>, boottime: Option<TimeOffset>, }
+    TimeOffset { secs: i64, nanosecs: u32, }
     Namespace {
         #[serde(rename = "type")]
         kind: String,
@@ -161,7 +186,7 @@ shape! {
         block_io: BlockIo,
         hugepage_limits: Vec<HugepageLimit>,
         network: Option<Network>,
-        rdma: BTreeMap<String, Value>,
+        rdma: BTreeMap<String, Rdma>,
         unified: BTreeMap<String, String>,
     }
     DeviceCgroup {
@@ -211,9 +236,25 @@ shape! {
     WeightDevice { major: i64, minor: i64, weight: Option<u16>, leaf_weight: Option<u16>, }
     ThrottleDevice { major: i64, minor: i64, rate: u64, }
     HugepageLimit { page_size: String, limit: u64, }
+    Rdma { hca_handles: Option<u32>, hca_objects: Option<u32>, }
     Network {
         #[serde(rename = "classID")]
         class_id: Option<u32>,
         priorities: Vec<Value>,
+    }
+}
+
+impl Linux {
+    /// Whether `namespaces` names this kind, by path or not.
+    pub fn has_namespace(&self, kind: &str) -> bool {
+        self.namespaces
+            .iter()
+            .any(|namespace| namespace.kind == kind)
+    }
+
+    /// The checked execution domain in Linux's number, linux/personality.h.
+    pub fn personality(&self) -> Option<u32> {
+        let wanted = self.personality.as_ref()?;
+        Some(if wanted.domain == "LINUX32" { 8 } else { 0 })
     }
 }

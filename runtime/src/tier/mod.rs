@@ -15,6 +15,7 @@ use crate::cgroup::Cgroup;
 use crate::log::Format;
 use crate::namespace::Namespaces;
 use crate::process::ProcessId;
+use crate::spec::types::Process;
 use crate::state::{Entry, State};
 
 /// What a sandbox is made from.
@@ -50,6 +51,8 @@ pub struct Exec<'a> {
     pub entry: &'a Entry,
     pub cgroup: &'a Cgroup,
     pub process: ProcessSpec,
+    /// What `process` was made from: its scheduling attributes are set from outside.
+    pub document: &'a Process,
     pub console: Option<ConsoleSize>,
     /// Standard input, output and error without a terminal; our own if `None`.
     pub stdio: Option<[BorrowedFd<'a>; 3]>,

@@ -46,6 +46,8 @@ pub struct Kernel {
     pub strace: Option<Strace>,
     pub shortfalls: Shortfalls,
     pub devices: Vec<DeviceRule>,
+    /// What uname(2) says the machine is.
+    pub machine: &'static str,
     /// A guest has asked to be told who sends to it (SO_PASSCRED).
     pub credentials_wanted: AtomicBool,
     /// Owners of System V IPC objects.

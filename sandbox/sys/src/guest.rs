@@ -43,6 +43,10 @@ pub struct Setup<'a> {
     pub hostname: &'a CStr,
     /// The host's procfs: the caller's own `/proc` may be a container's.
     pub host_proc: BorrowedFd<'a>,
+    /// File mode creation mask: `umask` is answered natively.
+    pub umask: u32,
+    /// Execution domain, personality(2); the caller's if `None`.
+    pub personality: Option<u32>,
     /// Rule set to be restricted by, from [`crate::landlock::deny_all`].
     pub landlock: Option<BorrowedFd<'a>>,
 }

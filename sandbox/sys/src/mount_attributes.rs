@@ -121,6 +121,38 @@ pub fn forbid_links(path: &CStr) -> Result<(), Errno> {
     set(path, Reach::Mount, MOUNT_ATTR_NOSYMFOLLOW, 0)
 }
 
+/// Map the owners of everything on a detached mount by the mappings of a user namespace.
+pub fn map_owners(
+    mount: BorrowedFd<'_>,
+    reach: Reach,
+    mappings: BorrowedFd<'_>,
+) -> Result<(), Errno> {
+    const AT_RECURSIVE: u32 = 0x8000;
+    const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
+    let attributes = MountAttr {
+        set: MOUNT_ATTR_IDMAP,
+        clear: 0,
+        propagation: 0,
+        userns_fd: mappings.as_raw_fd() as u64,
+    };
+    let mut flags = libc::AT_EMPTY_PATH as u32;
+    if reach == Reach::Tree {
+        flags |= AT_RECURSIVE;
+    }
+    // SAFETY: the path is a static string, the struct is live and of the size that is given.
+    unsafe {
+        syscall!(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<MountAttr>()
+        )
+    }?;
+    Ok(())
+}
+
 fn set(path: &CStr, reach: Reach, set: u64, clear: u64) -> Result<(), Errno> {
     set_attributes(libc::AT_FDCWD, path, reach, set, clear)
 }

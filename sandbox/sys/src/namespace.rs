@@ -33,3 +33,21 @@ pub fn unshare(kinds: Namespaces) -> Result<(), Errno> {
     unsafe { syscall!(libc::SYS_unshare, kinds.bits()) }?;
     Ok(())
 }
+
+/// As clone(2) spells it. Not one of [`Namespaces`]: among clone's flags this bit is part of the exit signal.
+const TIME: i32 = 0x80;
+
+/// Later children of this process are born into a new time namespace, time_namespaces(7), whose clocks are set
+/// through /proc/self/timens_offsets until the first of them is.
+pub fn unshare_time() -> Result<(), Errno> {
+    // SAFETY: changes where this thread's children are born, no memory.
+    unsafe { syscall!(libc::SYS_unshare, TIME) }?;
+    Ok(())
+}
+
+/// Enter the time namespace of what `fd` names: a pidfd, or a namespace file. The caller must be single-threaded.
+pub fn enter_time(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: takes integers; changes what this process reads from clocks, no memory.
+    unsafe { syscall!(libc::SYS_setns, fd.as_raw_fd(), TIME) }?;
+    Ok(())
+}

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
+
 use super::super::SpecError;
-use super::super::types::{Namespace, Spec};
+use super::super::types::{IdMapping, Namespace, Spec, TimeOffsets};
 use super::no_nul;
 
 pub(super) fn host_name(spec: &Spec) -> Result<(), SpecError> {
@@ -19,12 +21,12 @@ pub(super) fn host_name(spec: &Spec) -> Result<(), SpecError> {
             .linux
             .namespaces
             .iter()
-            .any(|namespace| namespace.kind == "uts" && namespace.path.is_empty());
+            .any(|namespace| namespace.kind == "uts");
         if !name.is_empty() && !own {
             return Err(SpecError::invalid(
                 field,
                 name,
-                "needs a new uts namespace in linux.namespaces",
+                "needs a uts namespace in linux.namespaces",
             ));
         }
     }
@@ -77,7 +79,7 @@ fn one_namespace(index: usize, namespace: &Namespace) -> Result<(), SpecError> {
                 reason,
             ))
         }
-        "pid" | "network" | "ipc" | "uts" | "cgroup" => Ok(()),
+        "pid" | "network" | "ipc" | "uts" | "cgroup" | "time" => Ok(()),
         "mount" if by_path => {
             let reason = "the sandbox always assembles a mount tree of its own";
             Err(SpecError::unsupported(
@@ -91,11 +93,6 @@ fn one_namespace(index: usize, namespace: &Namespace) -> Result<(), SpecError> {
             let reason = "guest processes have a user namespace of the sandbox's own making";
             Err(SpecError::unsupported(field("type"), "user", reason))
         }
-        "time" => Err(SpecError::unsupported(
-            field("type"),
-            "time",
-            "not implemented yet",
-        )),
         other => Err(SpecError::invalid(
             field("type"),
             other,
@@ -104,36 +101,79 @@ fn one_namespace(index: usize, namespace: &Namespace) -> Result<(), SpecError> {
     }
 }
 
+/// Clocks can be set in a new time namespace only.
+pub(super) fn time_offsets(spec: &Spec) -> Result<(), SpecError> {
+    let offsets = &spec.linux.time_offsets;
+    let own = spec
+        .linux
+        .namespaces
+        .iter()
+        .any(|namespace| namespace.kind == "time" && namespace.path.is_empty());
+    if *offsets != TimeOffsets::default() && !own {
+        let reason = "needs a new time namespace in linux.namespaces";
+        return Err(SpecError::invalid(
+            "linux.timeOffsets",
+            json!(offsets),
+            reason,
+        ));
+    }
+    let clocks = [
+        ("monotonic", &offsets.monotonic),
+        ("boottime", &offsets.boottime),
+    ];
+    for (name, offset) in clocks {
+        if let Some(offset) = offset
+            && offset.nanosecs >= 1_000_000_000
+        {
+            let field = format!("linux.timeOffsets.{name}.nanosecs");
+            return Err(SpecError::invalid(
+                field,
+                offset.nanosecs,
+                "a second or more",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Mappings of mounts are checked here; those of the container need a user namespace, which `one_namespace` refuses.
 pub(super) fn id_mappings(spec: &Spec) -> Result<(), SpecError> {
     let lists = [
         ("linux.uidMappings", &spec.linux.uid_mappings),
         ("linux.gidMappings", &spec.linux.gid_mappings),
     ];
-    refuse_lists(&lists)?;
+    for (field, list) in lists {
+        if let Some(first) = list.first() {
+            let reason = "guest processes have a user namespace of the sandbox's own making";
+            return Err(SpecError::unsupported(field, json!(first), reason));
+        }
+    }
     for (index, mount) in spec.mounts.iter().enumerate() {
-        let names = [
-            format!("mounts[{index}].uidMappings"),
-            format!("mounts[{index}].gidMappings"),
-        ];
-        refuse_lists(&[
-            (&names[0], &mount.uid_mappings),
-            (&names[1], &mount.gid_mappings),
-        ])?;
+        mappings(&format!("mounts[{index}].uidMappings"), &mount.uid_mappings)?;
+        mappings(&format!("mounts[{index}].gidMappings"), &mount.gid_mappings)?;
     }
     Ok(())
 }
 
-fn refuse_lists(lists: &[(&str, &Vec<serde_json::Value>)]) -> Result<(), SpecError> {
-    lists
-        .iter()
-        .try_for_each(|(field, list)| match list.first() {
-            Some(first) => Err(SpecError::unsupported(
-                *field,
-                first,
-                "id mappings are not implemented yet",
-            )),
-            None => Ok(()),
-        })
+/// What user_namespaces(7) demands of a map.
+fn mappings(field: &str, list: &[IdMapping]) -> Result<(), SpecError> {
+    const MOST: usize = 340;
+    if list.len() > MOST {
+        let reason = format!("more than {MOST} lines");
+        return Err(SpecError::invalid(field, list.len(), reason));
+    }
+    for (index, line) in list.iter().enumerate() {
+        let fits = |first: u32| first.checked_add(line.size).is_some();
+        if line.size == 0 || !fits(line.container_id) || !fits(line.host_id) {
+            let reason = "an empty range, or one beyond the last id";
+            return Err(SpecError::invalid(
+                format!("{field}[{index}]"),
+                format!("{} {} {}", line.container_id, line.host_id, line.size),
+                reason,
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Only what belongs to a namespace of the container: anything else would be the host's.

@@ -1,8 +1,8 @@
 //! Checks of `process`, and of the documents that `exec --process` takes.
 
 use super::super::types::Process;
-use super::super::{SpecError, capability, process, rlimit};
-use super::{no_nul, refuse_present};
+use super::super::{SpecError, capability, process, rlimit, schedule};
+use super::no_nul;
 
 /// The default profiles of engines forbid mounting, tracing and writing below /proc and /sys: what the sandbox forbids
 /// or keeps to itself anyhow. They add nothing to it, as do the default seccomp profiles.
@@ -40,15 +40,7 @@ pub fn process(from: &Process, prefix: &str) -> Result<(), SpecError> {
         capability::sets(sets, &field("capabilities"))?;
     }
     labels(from, prefix)?;
-    let names = [
-        field("scheduler"),
-        field("ioPriority"),
-        field("execCPUAffinity"),
-    ];
-    let values = [&from.scheduler, &from.io_priority, &from.exec_cpu_affinity];
-    let later: Vec<(&str, &Option<serde_json::Value>)> =
-        names.iter().map(String::as_str).zip(values).collect();
-    refuse_present(&later, "not implemented yet")?;
+    schedule::check(from, prefix)?;
     process::environment(&from.env, &field("env"))
 }
 

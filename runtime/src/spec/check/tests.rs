@@ -63,13 +63,24 @@ fn every_refusal_names_field_and_value() {
         ),
         (
             "/process/scheduler",
-            json!({"policy": "SCHED_IDLE"}),
-            &["process.scheduler", "SCHED_IDLE"],
+            json!({"policy": "SCHED_LAZY"}),
+            &["process.scheduler.policy", "SCHED_LAZY"],
         ),
         (
             "/process/ioPriority",
-            json!({"class": "IOPRIO_CLASS_IDLE"}),
-            &["process.ioPriority", "IOPRIO_CLASS_IDLE"],
+            json!({"class": "IOPRIO_CLASS_X"}),
+            &["process.ioPriority.class", "IOPRIO_CLASS_X"],
+        ),
+        (
+            "/process/execCPUAffinity",
+            json!({"initial": "0-x"}),
+            &["process.execCPUAffinity.initial", "0-x"],
+        ),
+        (
+            "/mounts/0",
+            json!({"destination": "/d", "type": "bind", "source": "/s", "options": ["bind"],
+                "uidMappings": [{"containerID": 0, "hostID": 0, "size": 0}]}),
+            &["mounts[0].uidMappings[0]", "0 0 0"],
         ),
         ("/hostname", json!("h".repeat(65)), &["hostname", "64"]),
         (
@@ -81,11 +92,6 @@ fn every_refusal_names_field_and_value() {
             "/linux/namespaces/0/type",
             json!("user"),
             &["linux.namespaces[0].type", "user"],
-        ),
-        (
-            "/linux/namespaces/0/type",
-            json!("time"),
-            &["linux.namespaces[0].type", "time"],
         ),
         (
             "/linux/namespaces/0/path",
@@ -160,8 +166,13 @@ fn every_refusal_names_field_and_value() {
         ),
         (
             "/linux/personality",
-            json!({"domain": "LINUX32"}),
-            &["linux.personality", "LINUX32"],
+            json!({"domain": "LINUX64"}),
+            &["linux.personality.domain", "LINUX64"],
+        ),
+        (
+            "/linux/timeOffsets",
+            json!({"boottime": {"secs": 5}}),
+            &["linux.timeOffsets", "time"],
         ),
         (
             "/linux/mountLabel",

@@ -16,7 +16,7 @@ use crate::RuntimeError;
 use crate::cgroup::{self, Inherited};
 use crate::namespace::Origin;
 use crate::rootfs::{KernelMounts, Tree};
-use crate::spec::home;
+use crate::spec::{SpecError, home};
 
 /// `caisson-kernel ID BOOT_FD PARENT_PID`: never returns.
 pub fn main(mut arguments: impl Iterator<Item = String>) -> ! {
@@ -213,6 +213,8 @@ fn enter_namespaces(
         rustix::system::setdomainname(description.spec.domainname.as_bytes())
             .map_err(RuntimeError::step("setdomainname"))?;
     }
+    clocks(description)?;
+    sysctls(description)?;
     let mut join = vec![
         (NamespaceKind::Ipc, open("/proc/self/ns/ipc".as_ref())?),
         (NamespaceKind::Uts, open("/proc/self/ns/uts".as_ref())?),
@@ -221,6 +223,63 @@ fn enter_namespaces(
         join.push((NamespaceKind::Pid, open(path)?));
     }
     Ok(join)
+}
+
+/// The guest is born into the time namespace; the app kernel keeps the host's clocks.
+fn clocks(description: &Description) -> Result<(), RuntimeError> {
+    let linux = &description.spec.linux;
+    let namespaces = linux.namespaces.iter();
+    let Some(wanted) = namespaces.clone().find(|wanted| wanted.kind == "time") else {
+        return Ok(());
+    };
+    if !wanted.path.is_empty() {
+        let path = std::path::Path::new(&wanted.path);
+        return namespace::enter_time(open(path)?.as_fd())
+            .map_err(RuntimeError::file(path, "setns"));
+    }
+    namespace::unshare_time().map_err(RuntimeError::step("unshare the time namespace"))?;
+    let offsets = &linux.time_offsets;
+    for (clock, offset) in [
+        ("monotonic", &offsets.monotonic),
+        ("boottime", &offsets.boottime),
+    ] {
+        if let Some(offset) = offset {
+            let line = format!("{clock} {} {}\n", offset.secs, offset.nanosecs);
+            std::fs::write("/proc/self/timens_offsets", &line).map_err(|error| {
+                let reason = error.to_string();
+                SpecError::invalid(format!("linux.timeOffsets.{clock}"), line.trim(), reason)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Set what lives in the network and IPC namespace; this thread is in both, and the host's procfs shows the reader's.
+fn sysctls(description: &Description) -> Result<(), RuntimeError> {
+    for (name, value) in &description.spec.linux.sysctl {
+        let field = format!("linux.sysctl.{name}");
+        let path = sysctl_path(name);
+        if path.starts_with("net/") && description.namespaces.network == Origin::Host {
+            let reason = "the container has the host's network namespace";
+            return Err(SpecError::invalid(field, value, reason).into());
+        }
+        std::fs::write(format!("/proc/sys/{path}"), value)
+            .map_err(|error| SpecError::invalid(field, value, error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Below /proc/sys. As in sysctl(8), dots separate unless a slash comes first, and then belong to the names.
+fn sysctl_path(name: &str) -> String {
+    let swap = |letter| match letter {
+        '.' => '/',
+        '/' => '.',
+        other => other,
+    };
+    match name.find(['.', '/']) {
+        Some(at) if name[at..].starts_with('.') => name.chars().map(swap).collect(),
+        _ => name.to_owned(),
+    }
 }
 
 /// Bring `lo` up beside the assembly of the mounts: it waits for other users of the network's global lock.
@@ -281,6 +340,7 @@ fn plan(
         readonly_root: spec.root.as_ref().is_some_and(|root| root.readonly),
         transport: description.transport,
         strace: None,
+        personality: spec.linux.personality(),
     })
 }
 

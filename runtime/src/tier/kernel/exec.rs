@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use caisson_sys::guest::{self, Guest, Setup};
+use caisson_sys::namespace;
 use caisson_wire::{ProcessSpec, Request, Response};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 
@@ -12,6 +13,7 @@ use crate::RuntimeError;
 use crate::cgroup::Inherited;
 use crate::process::ProcessId;
 use crate::spec::home;
+use crate::spec::schedule::{self, Which};
 use crate::tier::{Exec, Running};
 
 /// Ends a process that was not adopted.
@@ -42,6 +44,7 @@ pub(super) fn exec(exec: &Exec<'_>) -> Result<Running, RuntimeError> {
         return Err(RuntimeError::NotRunning);
     };
     let process = ProcessId::of(made.pid).ok_or(RuntimeError::NotRunning)?;
+    schedule::apply(exec.document, made.pid, Which::Exec)?;
     let request = Request::Adopt {
         host_pid: made.pid,
         process: with_home(exec, root.as_fd()),
@@ -141,7 +144,14 @@ fn spawn(
         terminal: slave.is_some(),
         hostname: c"",
         landlock: landlock.as_ref().map(AsFd::as_fd),
+        umask: exec.process.umask,
+        personality: exec.state.spec.linux.personality(),
+        proc_context: None,
     };
+    if exec.state.spec.linux.has_namespace("time") {
+        namespace::enter_time(init.as_fd())
+            .map_err(RuntimeError::step("enter the time namespace"))?;
+    }
     guest::spawn_into(&setup, init.as_fd()).map_err(|error| RuntimeError::Sandbox {
         message: error.to_string(),
     })

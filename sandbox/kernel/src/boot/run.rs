@@ -196,6 +196,7 @@ fn make_kernel(prepared: Prepared, boot: &mut Boot) -> Result<Kernel, BootError>
         strace: strace.map(|(log, _)| Strace::new(log.into())),
         shortfalls: Default::default(),
         devices: boot.devices.clone(),
+        machine: machine(boot.personality),
         credentials_wanted: false.into(),
         ipc: Default::default(),
         gate: Gate::default(),
@@ -204,6 +205,16 @@ fn make_kernel(prepared: Prepared, boot: &mut Boot) -> Result<Kernel, BootError>
         synthetic: synthetic_devices(),
         watch: Watch::new().map_err(BootError::host("epoll_create1"))?,
     })
+}
+
+/// What uname(2) says under an execution domain.
+fn machine(personality: Option<u32>) -> &'static str {
+    const PER_LINUX32: u32 = 8;
+    const PER_MASK: u32 = 0xff;
+    match personality {
+        Some(value) if value & PER_MASK == PER_LINUX32 => "i686",
+        _ => "x86_64",
+    }
 }
 
 /// The file systems that this process serves itself, where the configuration has them mounted.
@@ -310,6 +321,16 @@ fn spawn(kernel: &Kernel, boot: &Boot, console: Option<&Console>) -> Result<Gues
         new.remove(kind);
     }
     let filter = crate::filter::compile(&kernel.filter_facts());
+    let joined_pids = boot
+        .join
+        .iter()
+        .any(|(kind, _)| *kind == NamespaceKind::Pid);
+    let proc_context = joined_pids
+        .then(procfs::context_for_children)
+        .transpose()
+        .map_err(BootError::host(
+            "configure procfs of the shared pid namespace",
+        ))?;
     let landlock =
         caisson_sys::landlock::deny_all().map_err(BootError::host("landlock_create_ruleset"))?;
     let cgroups: Vec<BorrowedFd<'_>> = boot.guest_cgroups.iter().map(AsFd::as_fd).collect();
@@ -333,6 +354,9 @@ fn spawn(kernel: &Kernel, boot: &Boot, console: Option<&Console>) -> Result<Gues
         hostname: &hostname,
         host_proc: kernel.host_proc(),
         landlock: landlock.as_ref().map(AsFd::as_fd),
+        umask: boot.process.umask,
+        personality: boot.personality,
+        proc_context: proc_context.as_ref().map(AsFd::as_fd),
     };
     let guest = guest::spawn_init(&setup, new)?;
     if !new.contains(Namespaces::PID) {

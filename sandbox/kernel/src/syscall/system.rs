@@ -17,7 +17,7 @@ pub fn uname(call: &mut Call<'_>) -> Result<Reply, Errno> {
     put(&mut uts.nodename, &names.host);
     put(&mut uts.release, &call.kernel.facts.release);
     put(&mut uts.version, &call.kernel.facts.version);
-    put(&mut uts.machine, "x86_64");
+    put(&mut uts.machine, call.kernel.machine);
     put(
         &mut uts.domainname,
         if names.domain.is_empty() {

@@ -48,6 +48,7 @@ steps! {
     Bounding "drop the capability bounding set",
     Identity "change to the guest's host uid and gid",
     Capabilities "drop all capabilities",
+    Personality "change the personality",
     DeathSignal "PR_SET_PDEATHSIG",
     Orphaned "the app kernel ended during set-up",
     Filter "install the seccomp filter",
@@ -293,6 +294,12 @@ impl Child<'_> {
     fn give_up_rights(&self, landlock: i32) {
         // SAFETY: this and the following calls take integers, or pointers to live locals.
         unsafe {
+            if let Some(personality) = self.0.setup.personality {
+                self.need(
+                    Step::Personality,
+                    libc::personality(personality.into()).into(),
+                );
+            }
             self.need(
                 Step::NoNewPrivileges,
                 libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).into(),
@@ -369,7 +376,7 @@ impl Child<'_> {
             )
         };
         // SAFETY: takes an integer.
-        unsafe { libc::umask(0o022) };
+        unsafe { libc::umask(self.0.setup.umask) };
     }
 
     /// Install the filter and make the first notified call.

@@ -73,9 +73,9 @@ fn disguise(mut mount: Mount<'_>) -> Mount<'_> {
         "proc" | "sysfs" => {}
         // Relative to the cgroup namespace of the reader, which is not the container's.
         "cgroup" | "cgroup2" => mount.root = "/",
-        // A bind mount: that it is one may be known, not where from.
-        _ if mount.root != "/" => mount.root = mount.point,
-        _ => {}
+        // A bind mount: its own name may be known, not where from.
+        _ if mount.point == "/" => mount.root = "/",
+        _ => mount.root = mount.root.rfind('/').map_or("/", |at| &mount.root[at..]),
     }
     mount.source = match mount.source {
         source if source.starts_with("/dev/") => "/dev/root",
@@ -218,7 +218,7 @@ mod tests {
     fn bind_mounts_show_no_source() {
         assert_eq!(
             format_mountinfo(HOSTS),
-            "32 30 8:1 /etc/hosts /etc/hosts rw,relatime - ext4 /dev/root rw,errors=remount-ro\n"
+            "32 30 8:1 /hosts /etc/hosts rw,relatime - ext4 /dev/root rw,errors=remount-ro\n"
         );
     }
 

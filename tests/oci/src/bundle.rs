@@ -7,13 +7,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
+use crate::Runtime;
+
 /// The applets tests use.
 const APPLETS: &[&str] = &[
     "sh", "true", "cat", "sleep", "ls", "id", "mount", "touch", "kill", "hostname", "dd", "grep",
-    "stat", "tty",
+    "stat", "tty", "cut", "head", "tr", "wc", "uname",
 ];
 
+#[derive(Debug)]
 pub struct Bundle {
+    pub runtime: Runtime,
     pub folder: PathBuf,
     /// Unique on this machine; also the name of the container's cgroup.
     pub id: String,
@@ -21,6 +25,7 @@ pub struct Bundle {
 }
 
 /// What a command did.
+#[derive(Debug)]
 pub struct Done {
     pub status: i32,
     pub stdout: String,
@@ -66,8 +71,15 @@ impl Done {
 }
 
 impl Bundle {
-    /// A bundle whose init runs `script` in a shell.
+    /// A bundle for caisson whose init runs `script` in a shell.
+    #[must_use]
     pub fn new(script: &str) -> Bundle {
+        Bundle::under(Runtime::caisson(), script)
+    }
+
+    /// A bundle for any runtime.
+    #[must_use]
+    pub fn under(runtime: Runtime, script: &str) -> Bundle {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let id = format!(
             "rt-{}-{}",
@@ -84,7 +96,7 @@ impl Bundle {
         for applet in APPLETS {
             std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("symlink");
         }
-        let written = Command::new(binary())
+        let written = Command::new(Runtime::caisson().program)
             .args(["spec", "--bundle"])
             .arg(&folder)
             .status()
@@ -94,7 +106,12 @@ impl Bundle {
         let mut config: Value = serde_json::from_slice(&text).expect("json");
         config["process"]["terminal"] = json!(false);
         config["process"]["args"] = json!(["sh", "-c", script]);
-        Bundle { folder, id, config }
+        Bundle {
+            runtime,
+            folder,
+            id,
+            config,
+        }
     }
 
     pub fn root(&self) -> PathBuf {
@@ -109,7 +126,7 @@ impl Bundle {
     pub fn command(&self, arguments: &[&str]) -> Command {
         std::fs::write(self.folder.join("config.json"), self.config.to_string())
             .expect("write config.json");
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.runtime.program);
         command
             .arg("--root")
             .arg(self.root())
@@ -137,7 +154,7 @@ impl Bundle {
         })
     }
 
-    /// `caisson run` of the bundle in the foreground.
+    /// `run` of the bundle in the foreground.
     pub fn run(&self) -> Done {
         self.caisson(&["run", &self.id])
     }
@@ -220,10 +237,6 @@ fn sandboxes(id: &str) -> Vec<i32> {
         words.next() == Some(b"caisson-kernel") && words.next() == Some(id.as_bytes())
     })
     .collect()
-}
-
-pub fn binary() -> &'static str {
-    env!("CARGO_BIN_EXE_caisson")
 }
 
 /// Wait until `condition` holds.

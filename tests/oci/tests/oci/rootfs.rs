@@ -1,6 +1,6 @@
 //! The mount tree as the guest sees it.
 
-use crate::bundle::Bundle;
+use caisson_oci_tests::Bundle;
 use serde_json::{Value, json};
 
 fn add_mount(config: &mut Value, mount: Value) {

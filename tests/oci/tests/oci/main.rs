@@ -1,6 +1,6 @@
 //! The real binary on real bundles. Needs root, cgroups, /dev/fuse and busybox-static.
 
 mod bad_input;
-mod bundle;
+mod fields;
 mod lifecycle;
 mod rootfs;

@@ -1,6 +1,6 @@
 //! Whatever is wrong: a message with file, field and value, status 1, the JSON log line, and nothing left.
 
-use crate::bundle::Bundle;
+use caisson_oci_tests::Bundle;
 use serde_json::{Value, json};
 
 #[test]

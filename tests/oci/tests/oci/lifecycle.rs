@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use crate::bundle::{Bundle, eventually};
+use caisson_oci_tests::{Bundle, eventually};
 use serde_json::{Value, json};
 
 #[test]
@@ -440,7 +440,13 @@ fn a_host_with_cgroup_v2_alone_is_served() {
         .status()
         .expect("write config.json");
     let output = std::process::Command::new("unshare")
-        .args(["-m", "sh", "-c", script, crate::bundle::binary()])
+        .args([
+            "-m",
+            "sh",
+            "-c",
+            script,
+            &bundle.runtime.program.to_string_lossy(),
+        ])
         .arg(&bundle.folder)
         .arg(&bundle.id)
         .output()

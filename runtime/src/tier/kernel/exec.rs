@@ -146,7 +146,6 @@ fn spawn(
         landlock: landlock.as_ref().map(AsFd::as_fd),
         umask: exec.process.umask,
         personality: exec.state.spec.linux.personality(),
-        proc_context: None,
     };
     if exec.state.spec.linux.has_namespace("time") {
         namespace::enter_time(init.as_fd())

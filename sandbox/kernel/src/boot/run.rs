@@ -321,16 +321,6 @@ fn spawn(kernel: &Kernel, boot: &Boot, console: Option<&Console>) -> Result<Gues
         new.remove(kind);
     }
     let filter = crate::filter::compile(&kernel.filter_facts());
-    let joined_pids = boot
-        .join
-        .iter()
-        .any(|(kind, _)| *kind == NamespaceKind::Pid);
-    let proc_context = joined_pids
-        .then(procfs::context_for_children)
-        .transpose()
-        .map_err(BootError::host(
-            "configure procfs of the shared pid namespace",
-        ))?;
     let landlock =
         caisson_sys::landlock::deny_all().map_err(BootError::host("landlock_create_ruleset"))?;
     let cgroups: Vec<BorrowedFd<'_>> = boot.guest_cgroups.iter().map(AsFd::as_fd).collect();
@@ -356,7 +346,6 @@ fn spawn(kernel: &Kernel, boot: &Boot, console: Option<&Console>) -> Result<Gues
         landlock: landlock.as_ref().map(AsFd::as_fd),
         umask: boot.process.umask,
         personality: boot.personality,
-        proc_context: proc_context.as_ref().map(AsFd::as_fd),
     };
     let guest = guest::spawn_init(&setup, new)?;
     if !new.contains(Namespaces::PID) {

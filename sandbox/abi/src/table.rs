@@ -358,9 +358,9 @@ macro_rules! for_each_syscall {
 307 sendmmsg emulate(socket::sendmmsg) "As sendmsg." test "socket::sendmmsg";
 308 setns emulate(namespace::setns) "Refused with EPERM: a container's namespaces are fixed." test "namespace::setns";
 309 getcpu native "Complete." test "thread::getcpu";
-310 process_vm_readv refuse(EPERM) "Not available." test "refused::process_vm_readv";
-311 process_vm_writev refuse(EPERM) "Not available." test "refused::process_vm_writev";
-312 kcmp refuse(EPERM) "Not available." test "refused::kcmp";
+310 process_vm_readv emulate(foreign::process_vm_readv) "Between processes of the container, permission is decided by guest credentials." test "foreign::process_vm_readv";
+311 process_vm_writev emulate(foreign::process_vm_writev) "As process_vm_readv; read-only pages stay so." test "foreign::process_vm_writev";
+312 kcmp emulate(foreign::kcmp) "Between processes of the container, permission is decided by guest credentials; KCMP_EPOLL_TFD fails with EOPNOTSUPP." test "foreign::kcmp";
 313 finit_module refuse(EPERM) "Not available." test "refused::finit_module";
 314 sched_setattr native "Policies that need no CAP_SYS_NICE; on other processes of the container permission is decided for the sandbox's host user, which does not keep the container's users apart." test "thread::sched_setattr";
 315 sched_getattr native "Complete." test "thread::sched_getattr";
@@ -399,7 +399,7 @@ macro_rules! for_each_syscall {
 435 clone3 refuse(ENOSYS) "Not available: its flags lie in memory, where a filter cannot check them; C libraries fall back to clone." test "refused::clone3";
 436 close_range native strict emulate(io::close_range) "Complete." test "io::close_range";
 437 openat2 emulate(open::openat2) "Complete, all RESOLVE_ flags included." test "open::openat2";
-438 pidfd_getfd refuse(EPERM) "Not available." test "refused::pidfd_getfd";
+438 pidfd_getfd emulate(foreign::pidfd_getfd) "Between processes of the container, permission is decided by guest credentials." test "foreign::pidfd_getfd";
 439 faccessat2 emulate(stat::faccessat2) "Complete." test "stat::faccessat2";
 440 process_madvise refuse(EPERM) "Not available." test "refused::process_madvise";
 441 epoll_pwait2 native strict emulate(poll::epoll_pwait2) "Complete." test "poll::epoll_pwait2";

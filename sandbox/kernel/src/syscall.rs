@@ -9,6 +9,7 @@ pub mod cred;
 pub mod cwd;
 pub mod directory;
 pub mod exec;
+pub mod foreign;
 pub mod ioctl;
 pub mod ipc;
 pub mod limits;

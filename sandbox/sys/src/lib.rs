@@ -22,6 +22,7 @@ pub mod mqueue;
 pub mod namespace;
 pub mod notify;
 pub mod path;
+pub mod process;
 pub mod procfs;
 pub mod raw;
 pub mod scheduling;

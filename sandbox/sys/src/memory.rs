@@ -33,8 +33,17 @@ pub fn read(tid: i32, address: u64, into: &mut [u8]) -> Result<usize, Errno> {
 
 /// Copy `bytes` to `address` in the process of `tid`, whole or `EFAULT`.
 pub fn write(tid: i32, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+    if write_some(tid, address, bytes)? == bytes.len() {
+        Ok(())
+    } else {
+        Err(Errno::FAULT)
+    }
+}
+
+/// Copy as much of `bytes` as there is room for; `EFAULT` when that is nothing.
+pub fn write_some(tid: i32, address: u64, bytes: &[u8]) -> Result<usize, Errno> {
     if bytes.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let local = libc::iovec {
         iov_base: bytes.as_ptr() as *mut libc::c_void,
@@ -51,9 +60,5 @@ pub fn write(tid: i32, address: u64, bytes: &[u8]) -> Result<(), Errno> {
             unsafe { libc::process_vm_writev(tid, &raw const local, 1, &raw const remote, 1, 0) }
                 as i64,
         )?;
-    if count as usize == bytes.len() {
-        Ok(())
-    } else {
-        Err(Errno::FAULT)
-    }
+    Ok(count as usize)
 }

@@ -24,6 +24,7 @@ const FOR_GUEST: u64 = Capability::Chown.bit()
     | Capability::Fsetid.bit()
     | Capability::LinuxImmutable.bit()
     | Capability::NetBindService.bit()
+    | Capability::NetAdmin.bit()
     | Capability::NetRaw.bit()
     | Capability::Mknod.bit()
     | Capability::Setfcap.bit();

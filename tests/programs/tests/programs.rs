@@ -57,6 +57,13 @@ programs! {
     apt: "apt", Root;
     network_as_root: "network", Root;
     network_as_a_user: "network", Dev;
+    ssh: "ssh", Root;
+    terminals_as_root: "terminals", Root;
+    terminals_as_a_user: "terminals", Dev;
+    bus_as_root: "bus", Root;
+    bus_as_a_user: "bus", Dev;
+    interpreters_as_root: "interpreters", Root;
+    interpreters_as_a_user: "interpreters", Dev;
 }
 
 /// nginx serves a client that is outside of the pod.

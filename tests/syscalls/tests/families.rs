@@ -49,6 +49,7 @@ macro_rules! families {
 
 families! {
     open stat directory attributes xattr cwd mount cred capability limits process exec signal socket ioctl system
-    prctl notify namespace io memory time thread ipc terminal poll hostile unix netlink sysv
+    prctl notify namespace io memory time thread ipc terminal poll hostile unix netlink sysv inet
+    interrupt timers futex tty
     files permission locks memfd authority children image foreign mounting
 }

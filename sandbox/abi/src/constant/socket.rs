@@ -15,25 +15,46 @@ pub const IPPROTO_TCP: u32 = 6;
 pub const IPPROTO_UDP: u32 = 17;
 pub const IPPROTO_IPV6: u32 = 41;
 
+pub const SO_PRIORITY: u32 = 12;
 pub const SO_PASSCRED: u32 = 16;
 pub const SO_PEERCRED: u32 = 17;
+pub const SO_BINDTODEVICE: u32 = 25;
 /// `SO_GET_FILTER` when queried.
 pub const SO_ATTACH_FILTER: u32 = 26;
 pub const SO_PEERSEC: u32 = 31;
-pub const SO_LOCK_FILTER: u32 = 44;
+pub const SO_SNDBUFFORCE: u32 = 32;
+pub const SO_RCVBUFFORCE: u32 = 33;
+pub const SO_MARK: u32 = 36;
 pub const SO_ATTACH_BPF: u32 = 50;
 pub const SO_ATTACH_REUSEPORT_CBPF: u32 = 51;
 pub const SO_ATTACH_REUSEPORT_EBPF: u32 = 52;
 pub const SO_COOKIE: u32 = 57;
 pub const SO_PEERGROUPS: u32 = 59;
+pub const SO_BINDTOIFINDEX: u32 = 62;
 pub const SO_NETNS_COOKIE: u32 = 71;
 pub const SO_PEERPIDFD: u32 = 77;
 
-/// Setting these loads programs into the host kernel, or (`SO_PASSCRED`) is for the app kernel to know.
+/// Setting these needs a capability that only the guest has.
+pub const SOCKET_SET_PRIVILEGED: &[u32] = &[
+    SO_PRIORITY,
+    SO_BINDTODEVICE,
+    SO_SNDBUFFORCE,
+    SO_RCVBUFFORCE,
+    SO_MARK,
+    SO_BINDTOIFINDEX,
+];
+
+/// Setting these loads programs into the host kernel, needs a capability, or (`SO_PASSCRED`) is for the app kernel
+/// to know.
 pub const SOCKET_SET_EMULATED: &[u32] = &[
+    SO_PRIORITY,
+    SO_BINDTODEVICE,
+    SO_SNDBUFFORCE,
+    SO_RCVBUFFORCE,
+    SO_MARK,
+    SO_BINDTOIFINDEX,
     SO_PASSCRED,
     SO_ATTACH_FILTER,
-    SO_LOCK_FILTER,
     SO_ATTACH_BPF,
     SO_ATTACH_REUSEPORT_CBPF,
     SO_ATTACH_REUSEPORT_EBPF,
@@ -59,6 +80,10 @@ pub const TCP_REPAIR_WINDOW: u32 = 29;
 pub const TCP_ULP: u32 = 31;
 pub const TCP_MD5SIG_EXT: u32 = 32;
 pub const TCP_ZEROCOPY_RECEIVE: u32 = 35;
+/// `TCP_IS_MPTCP` (a query), `TCP_RTO_MAX_MS`, `TCP_RTO_MIN_US`.
+pub const TCP_RECENT: &[u32] = &[43, 44, 45];
+/// Needs CAP_NET_ADMIN.
+pub const TCP_AO_REPAIR: u32 = 42;
 /// `TCP_TX_DELAY`, the last before the authentication options.
 pub const TCP_LAST: u32 = 37;
 
@@ -81,20 +106,30 @@ pub const IP_IPSEC_POLICY: u32 = 16;
 pub const IP_XFRM_POLICY: u32 = 17;
 /// Numbers from 64 on belong to netfilter and to multicast routing.
 pub const IP_LAST: u32 = 63;
-pub const IP_EMULATED: &[u32] = &[IP_IPSEC_POLICY, IP_XFRM_POLICY];
+pub const IP_TRANSPARENT: u32 = 19;
+pub const IP_EMULATED: &[u32] = &[IP_IPSEC_POLICY, IP_XFRM_POLICY, IP_TRANSPARENT];
 
 pub const IPV6_ADDRFORM: u32 = 1;
 pub const IPV6_IPSEC_POLICY: u32 = 34;
 pub const IPV6_XFRM_POLICY: u32 = 35;
 /// `IPV6_FREEBIND` is 78; 80 is the next netfilter option.
 pub const IPV6_LAST: u32 = 79;
+/// Setting these needs a capability that only the guest has: extension headers, `IPV6_TRANSPARENT`.
+pub const IPV6_PRIVILEGED: &[u32] = &[54, 55, 57, 59, 75];
+/// The netfilter options below [`IPV6_LAST`].
+pub const IPV6_NETFILTER: &[u32] = &[64, 65, 68, 69];
 /// `IPV6_ADDRFORM` changes a socket's family under its owner; 64, 65, 68 and 69 are netfilter's.
 pub const IPV6_EMULATED: &[u32] = &[
     IPV6_ADDRFORM,
     IPV6_IPSEC_POLICY,
     IPV6_XFRM_POLICY,
+    54,
+    55,
+    57,
+    59,
     64,
     65,
     68,
     69,
+    75,
 ];

@@ -34,6 +34,8 @@ const TIOCVHANGUP: u32 = 0x5437;
 /// linux/sockios.h: from `SIOCADDRT` to the last of the private interface requests.
 const SOCKET_REQUESTS: std::ops::RangeInclusive<u32> = 0x8900..=0x89ff;
 const SIOCETHTOOL: u32 = 0x8946;
+/// The first of what drivers define.
+const SIOCDEVPRIVATE: u32 = 0x89f0;
 
 pub fn ioctl(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let fd = call.fd(call.int(0))?;
@@ -58,8 +60,20 @@ pub fn ioctl(call: &mut Call<'_>) -> Result<Reply, Errno> {
         RNDADDTOENTCNT | RNDADDENTROPY | RNDZAPENTCNT | RNDCLEARPOOL | RNDRESEEDCRNG => {
             Err(Errno::PERM)
         }
-        SIOCETHTOOL if is_socket(&fd)? => Err(Errno::OPNOTSUPP),
-        other if SOCKET_REQUESTS.contains(&other) && is_socket(&fd)? => Err(Errno::PERM),
+        other if SOCKET_REQUESTS.contains(&other) && is_socket(&fd)? => {
+            // The name of an interface is at the start of all that these requests take.
+            let _: [u8; libc::IFNAMSIZ] = call.read(call.arg(2))?;
+            match other {
+                SIOCETHTOOL => {
+                    let request: u64 =
+                        call.read(call.arg(2).wrapping_add(libc::IFNAMSIZ as u64))?;
+                    let _: u32 = call.read(request)?;
+                    Err(Errno::OPNOTSUPP)
+                }
+                SIOCDEVPRIVATE.. => Err(Errno::OPNOTSUPP),
+                _ => Err(Errno::PERM),
+            }
+        }
         _ => Err(Errno::NOTTY),
     }
 }

@@ -13,6 +13,8 @@ use crate::task::{Capability, Credentials};
 
 /// linux/in.h; those that libc has are used from there.
 const IPPROTO_DEFAULT: i32 = 0;
+/// linux/in.h, Linux 6.18: one more than `IPPROTO_MPTCP`.
+const IPPROTO_MAX: i32 = 263;
 /// `SOCK_TYPE_MASK`, linux/net.h.
 const TYPE_MASK: i32 = 0xf;
 /// `SOCK_MAX`, linux/net.h.
@@ -70,15 +72,15 @@ fn permitted(
     if family == libc::AF_UNIX {
         return Ok(());
     }
+    if !(0..IPPROTO_MAX).contains(&protocol) {
+        return Err(Errno::INVAL);
+    }
     match (kind, protocol) {
         (libc::SOCK_STREAM, IPPROTO_DEFAULT | libc::IPPROTO_TCP)
         | (libc::SOCK_DGRAM, IPPROTO_DEFAULT | libc::IPPROTO_UDP)
         | (libc::SOCK_DGRAM, libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6) => Ok(()),
-        (libc::SOCK_RAW, libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6)
-            if credentials.can(Capability::NetRaw) =>
-        {
-            Ok(())
-        }
+        // All that travels in packets of IP; the numbers beyond are other kinds of sockets.
+        (libc::SOCK_RAW, 1..=libc::IPPROTO_RAW) if credentials.can(Capability::NetRaw) => Ok(()),
         (libc::SOCK_RAW, protocol)
             if protocol != IPPROTO_DEFAULT && !credentials.can(Capability::NetRaw) =>
         {
@@ -142,21 +144,21 @@ mod tests {
     }
 
     #[test]
-    fn raw_sockets_are_for_echo_requests_of_those_who_may() {
+    fn raw_sockets_are_for_those_who_may() {
         let raw = Capability::NetRaw.bit();
         let inet = |credentials: &Credentials, protocol| {
             permitted(credentials, libc::AF_INET, libc::SOCK_RAW, protocol)
         };
         assert_eq!(inet(&with(raw), libc::IPPROTO_ICMP), Ok(()));
         assert_eq!(inet(&with(0), libc::IPPROTO_ICMP), Err(Errno::PERM));
+        assert_eq!(inet(&with(raw), libc::IPPROTO_RAW), Ok(()));
+        assert_eq!(inet(&with(0), libc::IPPROTO_RAW), Err(Errno::PERM));
         assert_eq!(
-            inet(&with(raw), libc::IPPROTO_RAW),
+            inet(&with(raw), libc::IPPROTO_MPTCP),
             Err(Errno::PROTONOSUPPORT)
         );
-        assert_eq!(
-            inet(&with(raw), libc::IPPROTO_TCP),
-            Err(Errno::PROTONOSUPPORT)
-        );
+        assert_eq!(inet(&with(raw), 263), Err(Errno::INVAL));
+        assert_eq!(inet(&with(raw), -1), Err(Errno::INVAL));
     }
 
     #[test]

@@ -27,18 +27,30 @@ const ICMPV6_FILTER: u32 = 1;
 /// linux/netfilter_ipv4.h and linux/netfilter_ipv6/ip6_tables.h: where a redirected connection was going.
 const SO_ORIGINAL_DST: u32 = 80;
 /// The largest value that is passed on for a guest.
-const VALUE_MAX: usize = 128;
+const VALUE_MAX: usize = 2048;
+/// Levels whose options are decided on here. Of others the host says that they do not exist, which differs between
+/// families.
+const KNOWN_LEVELS: &[u32] = &[
+    option::SOL_SOCKET,
+    option::IPPROTO_IP,
+    option::IPPROTO_IPV6,
+    option::IPPROTO_TCP,
+    option::IPPROTO_UDP,
+    SOL_ICMPV6,
+    SOL_RAW,
+    SOL_NETLINK,
+];
+/// An option that no level has.
+const NO_OPTION: i32 = -1;
 
 pub fn setsockopt(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let socket = socket_of(call)?;
     let length = usize::try_from(call.int(4)).map_err(|_| Errno::INVAL)?;
     match (call.uint(1), call.uint(2)) {
         (SOL_RAW, ICMP_FILTER | IPV6_CHECKSUM) | (SOL_ICMPV6, ICMPV6_FILTER) => {
-            let mut value = vec![0; length.min(VALUE_MAX)];
-            call.read_bytes(call.arg(3), &mut value)?;
-            host::set_option(socket.as_fd(), call.int(1), call.int(2), &value)?;
-            Ok(Reply::ZERO)
+            set_for_guest(call, socket.as_fd(), length)
         }
+        (level, name) if is_privileged(level, name) => set_for_guest(call, socket.as_fd(), length),
         (SOL_NETLINK, _) if netlink::is_guests(socket.as_fd()) => {
             netlink::set_option(call, socket.as_fd(), call.int(2)).map(|()| Reply::ZERO)
         }
@@ -57,8 +69,38 @@ pub fn setsockopt(call: &mut Call<'_>) -> Result<Reply, Errno> {
             }
             Ok(Reply::ZERO)
         }
-        (level, name) => Err(refusal(level, name)),
+        (level, name) if KNOWN_LEVELS.contains(&level) => Err(refusal(level, name)),
+        (level, _) => {
+            host::set_option(socket.as_fd(), level as i32, NO_OPTION, &[0; 4])?;
+            Err(Errno::NOPROTOOPT)
+        }
     }
+}
+
+/// Options that the host takes from whoever has a capability, and a few without pointers that are newer than the
+/// list of native ones.
+fn is_privileged(level: u32, name: u32) -> bool {
+    match level {
+        option::SOL_SOCKET => option::SOCKET_SET_PRIVILEGED.contains(&name),
+        option::IPPROTO_IP => name == option::IP_TRANSPARENT,
+        option::IPPROTO_IPV6 => option::IPV6_PRIVILEGED.contains(&name),
+        option::IPPROTO_TCP => option::TCP_RECENT.contains(&name),
+        _ => false,
+    }
+}
+
+/// Set an option whose value holds no pointer, with the guest's capabilities.
+fn set_for_guest(
+    call: &mut Call<'_>,
+    socket: BorrowedFd<'_>,
+    length: usize,
+) -> Result<Reply, Errno> {
+    let mut value = vec![0; length.min(VALUE_MAX)];
+    call.read_bytes(call.arg(3), &mut value)?;
+    call.assume()?;
+    call.servant.obey_limits()?;
+    host::set_option(socket, call.int(1), call.int(2), &value)?;
+    Ok(Reply::ZERO)
 }
 
 /// `EINVAL` for a value that is too short, `EFAULT`.
@@ -105,10 +147,27 @@ pub fn getsockopt(call: &mut Call<'_>) -> Result<Reply, Errno> {
         (option::SOL_SOCKET, option::SO_COOKIE)
         | (SOL_RAW, ICMP_FILTER | IPV6_CHECKSUM)
         | (SOL_ICMPV6, ICMPV6_FILTER)
+        | (option::IPPROTO_IPV6, option::IPV6_ADDRFORM)
         | (option::IPPROTO_IP | option::IPPROTO_IPV6, SO_ORIGINAL_DST) => {
             pass_on(call, socket.as_fd(), room)
         }
+        (option::IPPROTO_TCP, name) if option::TCP_RECENT.contains(&name) => {
+            pass_on(call, socket.as_fd(), room)
+        }
+        (option::IPPROTO_IPV6, name) if option::IPV6_PRIVILEGED.contains(&name) => {
+            pass_on(call, socket.as_fd(), room)
+        }
+        (option::SOL_SOCKET, option::SO_NETNS_COOKIE) if room != size_of::<u64>() => {
+            Err(Errno::INVAL)
+        }
+        (option::IPPROTO_TCP, option::TCP_AO_REPAIR) => Err(Errno::PERM),
         (option::IPPROTO_IP, name) if name > option::IP_LAST => Err(Errno::PERM),
+        (option::IPPROTO_IPV6, name) if option::IPV6_NETFILTER.contains(&name) => Err(Errno::PERM),
+        (level, _) if !KNOWN_LEVELS.contains(&level) => {
+            host::option(socket.as_fd(), level as i32, NO_OPTION, &mut [0; 4])
+                .map_err(|(errno, _)| errno)?;
+            Err(Errno::NOPROTOOPT)
+        }
         _ => Err(Errno::NOPROTOOPT),
     }
 }

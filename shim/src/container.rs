@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::bundle::{Config, Options};
+use crate::bundle::Config;
 use crate::cgroup::Cgroup;
 use crate::error::ShimError;
+use crate::options::Options;
 use crate::process::Process;
 use crate::runtime::Runtime;
 use crate::sync::lock;

@@ -63,6 +63,12 @@ pub(crate) enum ShimError {
         what: &'static str,
         source: serde_json::Error,
     },
+    /// a configuration in TOML cannot be used
+    #[error("{source_name}: {source}")]
+    Toml {
+        source_name: String,
+        source: Box<toml::de::Error>,
+    },
     /// a thread for the call cannot be made
     #[error("thread for {method}: {source}")]
     Thread { method: String, source: io::Error },
@@ -96,7 +102,9 @@ impl ShimError {
             | ShimError::ProcessFinished => Code::NOT_FOUND,
             ShimError::AlreadyExists { .. } => Code::ALREADY_EXISTS,
             ShimError::WrongState { .. } => Code::FAILED_PRECONDITION,
-            ShimError::InvalidField { .. } | ShimError::Decode(_) => Code::INVALID_ARGUMENT,
+            ShimError::InvalidField { .. } | ShimError::Decode(_) | ShimError::Toml { .. } => {
+                Code::INVALID_ARGUMENT
+            }
             ShimError::Unsupported { .. } | ShimError::NoSuchMethod(_) => Code::UNIMPLEMENTED,
             ShimError::Runtime { source, .. } => source.code(),
             ShimError::Io { .. } | ShimError::Json { .. } => Code::UNKNOWN,

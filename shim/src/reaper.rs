@@ -6,12 +6,16 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::process::Command;
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::SystemTime;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, wait, waitid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, pidfd_open,
+    pidfd_send_signal, wait, waitid,
+};
 
 use crate::logger;
 use crate::sync::lock;
@@ -110,6 +114,8 @@ impl Reaper {
     pub(crate) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
         let spawning = lock(&self.spawning);
         let pid = command.spawn()?.id() as i32;
+        // It cannot be reaped yet, so the pid is its own.
+        let pidfd = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         let slot = Arc::new((Mutex::new(None), Condvar::new()));
         let filled = Arc::clone(&slot);
         let mut table = lock(&self.table);
@@ -124,7 +130,7 @@ impl Reaper {
         self.spawned.notify_all();
         drop(table);
         drop(spawning);
-        Ok(Child { slot })
+        Ok(Child { pidfd, slot })
     }
 
     fn run(&self) {
@@ -185,10 +191,27 @@ impl Reaper {
 
 /// A command that runs.
 pub(crate) struct Child {
+    pidfd: Option<OwnedFd>,
     slot: Arc<(Mutex<Option<Exit>>, Condvar)>,
 }
 
 impl Child {
+    /// Whether it ends before `limit` is over.
+    pub(crate) fn ended_within(&self, limit: Duration) -> bool {
+        let (exit, filled) = &*self.slot;
+        let ended = filled
+            .wait_timeout_while(lock(exit), limit, |exit| exit.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        ended.0.is_some()
+    }
+
+    /// Send it a signal, unless it has ended.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Some(pidfd) = &self.pidfd {
+            let _already_gone = pidfd_send_signal(pidfd, signal);
+        }
+    }
+
     pub(crate) fn wait(self) -> Exit {
         let (exit, filled) = &*self.slot;
         let mut exit = lock(exit);

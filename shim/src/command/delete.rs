@@ -11,9 +11,10 @@ use containerd_shim_protos::api::DeleteResponse;
 use containerd_shim_protos::protobuf::Message;
 
 use crate::args::Flags;
-use crate::bundle::{self, Config, Options};
+use crate::bundle::{self, Config};
 use crate::events::timestamp;
 use crate::mount::unmount_rootfs;
+use crate::options::Options;
 use crate::reaper::{Exit, Reaper};
 use crate::runtime::{Force, Runtime, RuntimeError};
 use crate::service::PID_FILE;

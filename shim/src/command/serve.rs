@@ -15,7 +15,7 @@ use crate::poller::Poller;
 use crate::reaper::Reaper;
 use crate::service::{Service, TaskApi};
 use crate::ttrpc::server::{Acceptor, Handler, listener_from_stdin};
-use crate::{logger, socket};
+use crate::{limits, logger, socket};
 
 /// How long the end of the shim waits for containerd to take the last events.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
@@ -27,6 +27,7 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))
             .context("signal handler")?;
     }
+    limits::raise_open_files();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .context("become a subreaper")?;
     let listener = listener_from_stdin().context("take the listening socket")?;

@@ -5,6 +5,7 @@
 //! of the host. Data moves by splice(2) on the main loop, so a stalled reader stalls only its own
 //! container, and nothing is lost while containerd restarts.
 
+mod binary;
 mod console;
 mod fifo;
 mod pump;
@@ -13,6 +14,8 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use binary::LogProgram;
+pub(crate) use binary::Logging;
 pub(crate) use console::ConsoleSocket;
 use pump::{Drained, Mode, Pump};
 use rustix::fs::{Gid, OFlags, Uid, fchown, fcntl_getfl, fcntl_setfl};
@@ -24,7 +27,7 @@ use crate::poller::Poller;
 use crate::runtime::CommandStdio;
 use crate::sync::lock;
 
-/// What containerd asks for: fifos, files or nothing.
+/// What containerd asks for: fifos, files, a logging program, or nothing.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct StdioPaths {
     pub(crate) stdin: String,
@@ -55,6 +58,7 @@ struct Input {
 pub(crate) struct ProcessIo {
     input: Mutex<Input>,
     outputs: Vec<Arc<Pump>>,
+    log_program: Option<LogProgram>,
     console: Mutex<Option<OwnedFd>>,
 }
 
@@ -64,18 +68,25 @@ impl ProcessIo {
         paths: &StdioPaths,
         owner: Option<(u32, u32)>,
         poller: &Arc<Poller>,
+        logging: &Logging<'_>,
     ) -> Result<(ProcessIo, CommandStdio), ShimError> {
         let mut io = ProcessIo::default();
         let mut theirs = CommandStdio {
             inherited: true,
             ..CommandStdio::default()
         };
+        if binary::is_binary(&paths.stdout) {
+            // The process writes to the program's own pipes.
+            let (program, stdout, stderr) = binary::start(&paths.stdout, logging)?;
+            io.log_program = Some(program);
+            (theirs.stdout, theirs.stderr) = (Some(stdout), Some(stderr));
+        }
         let outputs = [
             (&paths.stdout, &mut theirs.stdout),
             (&paths.stderr, &mut theirs.stderr),
         ];
         for (path, their_end) in outputs {
-            if path.is_empty() {
+            if path.is_empty() || their_end.is_some() {
                 continue;
             }
             let sink = fifo::open_output(path)?;
@@ -101,6 +112,7 @@ impl ProcessIo {
         paths: &StdioPaths,
         master: OwnedFd,
         poller: &Arc<Poller>,
+        logging: &Logging<'_>,
     ) -> Result<ProcessIo, ShimError> {
         let mut io = ProcessIo::default();
         nonblocking(&master)?;
@@ -110,7 +122,14 @@ impl ProcessIo {
                 .map_err(ShimError::io("duplicate", "the terminal"))
         };
         if !paths.stdout.is_empty() {
-            let sink = fifo::open_output(&paths.stdout)?;
+            let sink = if binary::is_binary(&paths.stdout) {
+                let (program, stdout, _stderr) = binary::start(&paths.stdout, logging)?;
+                io.log_program = Some(program);
+                nonblocking(&stdout)?;
+                stdout
+            } else {
+                fifo::open_output(&paths.stdout)?
+            };
             let pump = Pump::start(poller, clone()?, sink, Mode::Copy)
                 .map_err(ShimError::io("watch", &paths.stdout))?;
             io.outputs.push(pump);
@@ -189,6 +208,9 @@ impl ProcessIo {
                 }
             }
             output.close();
+        }
+        if let Some(program) = &self.log_program {
+            program.finish();
         }
     }
 

@@ -12,11 +12,25 @@ use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
 use rustix::pipe::{SpliceFlags, splice};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
 
 use crate::logger;
 use crate::poller::{Next, Poller, Source, Token};
 use crate::sync::lock;
 
+/// Between two tries to write to a full disk.
+const RETRY: Itimerspec = Itimerspec {
+    it_interval: Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    },
+    it_value: Timespec {
+        tv_sec: 0,
+        tv_nsec: 200_000_000,
+    },
+};
 const SPLICE_BYTES: usize = 64 << 10;
 /// At most a pipe's page: when a pipe is ready for writing, that much fits.
 const COPY_BYTES: usize = 4096;
@@ -48,6 +62,8 @@ struct Ends {
     mode: Mode,
     /// Read, but not yet written; copying only.
     pending: Vec<u8>,
+    /// Wakes us to try again where nothing else does: on a full disk.
+    retry: Option<OwnedFd>,
 }
 
 #[derive(Default)]
@@ -67,6 +83,8 @@ enum Step {
     Moved(usize),
     WaitForSource,
     WaitForSink,
+    /// The sink is a file on a full disk: nothing is lost, the process waits.
+    Retry(Errno),
     End,
 }
 
@@ -104,6 +122,7 @@ impl Pump {
             sink_polls,
             mode,
             pending: Vec::new(),
+            retry: None,
         };
         ends.arm(&self.poller, token, &Step::WaitForSource);
         state.ends = Some(ends);
@@ -177,6 +196,15 @@ impl Source for Pump {
                     self.close();
                     return Next::Remove;
                 }
+                Step::Retry(error) => match ends.retry_later(poller, token, error) {
+                    Ok(()) => return Next::Keep,
+                    Err(error) => {
+                        logger::error(format_args!("stdio: {error}"));
+                        drop(state);
+                        self.close();
+                        return Next::Remove;
+                    }
+                },
                 wait => {
                     ends.arm(poller, token, &wait);
                     return Next::Keep;
@@ -190,6 +218,25 @@ impl Source for Pump {
 }
 
 impl Ends {
+    /// Be called again in a moment, by a timer.
+    fn retry_later(&mut self, poller: &Poller, token: Token, error: Errno) -> io::Result<()> {
+        if self.retry.is_none() {
+            logger::error(format_args!(
+                "stdio: {error}; trying again until there is room"
+            ));
+            let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+            let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+            poller.watch(&timer, EventFlags::IN | EventFlags::ONESHOT, token)?;
+            self.retry = Some(timer);
+        }
+        if let Some(timer) = &self.retry {
+            // Setting it anew also takes back what it has told.
+            timerfd_settime(timer, TimerfdTimerFlags::empty(), &RETRY)?;
+            poller.rearm(timer, EventFlags::IN | EventFlags::ONESHOT, token);
+        }
+        Ok(())
+    }
+
     fn arm(&self, poller: &Poller, token: Token, wait: &Step) {
         let for_sink = matches!(wait, Step::WaitForSink) || !self.source_polls;
         if for_sink && self.sink_polls {
@@ -214,6 +261,7 @@ impl Ends {
             Err(Errno::INTR) => Step::Moved(0),
             Err(Errno::AGAIN) if self.sink_polls && !self.sink_has_room() => Step::WaitForSink,
             Err(Errno::AGAIN) => Step::WaitForSource,
+            Err(error @ (Errno::NOSPC | Errno::DQUOT)) => Step::Retry(error),
             Err(Errno::INVAL) => {
                 self.mode = Mode::Copy;
                 Step::Moved(0)
@@ -248,10 +296,12 @@ impl Ends {
                 if self.pending.is_empty() {
                     self.pending = Vec::new();
                 }
+                self.retry = None;
                 Step::Moved(bytes)
             }
             Err(Errno::INTR) => Step::Moved(0),
             Err(Errno::AGAIN) => Step::WaitForSink,
+            Err(error @ (Errno::NOSPC | Errno::DQUOT)) => Step::Retry(error),
             Err(error) => ended(error),
         }
     }

@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_sig
 
 use super::error::RuntimeError;
 use super::log::last_error;
+use crate::limits;
 use crate::reaper::Reaper;
 
 /// Longest output of the runtime that is read.
@@ -94,11 +95,13 @@ fn read_back(mut file: File) -> std::io::Result<Vec<u8>> {
 )]
 fn die_with_parent(command: &mut Command) {
     let parent: Pid = getpid();
-    // SAFETY: the closure runs in the forked child; it makes two raw system calls, allocates nothing
+    let open_files = limits::given_open_files();
+    // SAFETY: the closure runs in the forked child; it makes three raw system calls, allocates nothing
     // and takes no lock.
     unsafe {
         command.pre_exec(move || {
             set_parent_process_death_signal(Some(Signal::KILL))?;
+            limits::restore_open_files(open_files.as_ref())?;
             // The parent may have died before the line above.
             if getppid() != Some(parent) {
                 return Err(std::io::ErrorKind::BrokenPipe.into());

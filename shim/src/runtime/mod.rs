@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) use command::CommandStdio;
 pub(crate) use error::RuntimeError;
 
-use crate::bundle::Options;
+use crate::options::Options;
 use crate::reaper::Reaper;
 
 /// Overrides the runtime binary of every container; for trying the shim with another OCI runtime.

@@ -8,12 +8,13 @@ use containerd_shim_protos::events::task::{TaskCreate, TaskIO};
 use containerd_shim_protos::protobuf::{Message, MessageField};
 
 use super::{Service, Slot};
-use crate::bundle::{Config, Options};
+use crate::bundle::Config;
 use crate::cgroup::Cgroup;
 use crate::container::Container;
 use crate::error::ShimError;
 use crate::io::{ConsoleSocket, ProcessIo, StdioPaths};
 use crate::mount::{mount_rootfs, unmount_rootfs};
+use crate::options::Options;
 use crate::process::Process;
 use crate::runtime::{CommandStdio, Force, Runtime};
 use crate::sync::lock;
@@ -69,6 +70,7 @@ impl Service {
         let bundle = PathBuf::from(&request.bundle);
         let config = Config::load(&bundle)?;
         let options = Options::decode(request.options.as_ref())?;
+        options.check_annotations(config.annotations.keys())?;
         options.save(&bundle)?;
         let runtime = Runtime::new(
             &options,
@@ -132,11 +134,20 @@ impl Service {
             let master = console.receive().map_err(ShimError::runtime("create"))?;
             return Ok((
                 pid,
-                ProcessIo::terminal(&container.init.stdio, master, &self.poller)?,
+                ProcessIo::terminal(
+                    &container.init.stdio,
+                    master,
+                    &self.poller,
+                    &self.logging(container),
+                )?,
             ));
         }
-        let (io, theirs) =
-            ProcessIo::pipes(&container.init.stdio, container.stdio_owner(), &self.poller)?;
+        let (io, theirs) = ProcessIo::pipes(
+            &container.init.stdio,
+            container.stdio_owner(),
+            &self.poller,
+            &self.logging(container),
+        )?;
         let pid = container
             .runtime
             .create(&pid_file, None, &flags, theirs)

@@ -31,6 +31,7 @@ use containerd_shim_protos::protobuf::Message;
 use crate::container::Container;
 use crate::error::ShimError;
 use crate::events::Publisher;
+use crate::io::Logging;
 use crate::poller::Poller;
 use crate::reaper::Reaper;
 use crate::sync::lock;
@@ -67,6 +68,14 @@ impl Service {
             reaper,
             publisher,
             containers: Mutex::default(),
+        }
+    }
+
+    fn logging<'a>(&'a self, container: &'a Container) -> Logging<'a> {
+        Logging {
+            container_id: &container.id,
+            namespace: &self.namespace,
+            reaper: &self.reaper,
         }
     }
 

@@ -104,11 +104,21 @@ impl Service {
                 )
                 .map_err(failed)?;
             let master = console.receive().map_err(ShimError::runtime("exec"))?;
-            let io = ProcessIo::terminal(&process.stdio, master, &self.poller)?;
+            let io = ProcessIo::terminal(
+                &process.stdio,
+                master,
+                &self.poller,
+                &self.logging(container),
+            )?;
             io.connect_input(&self.poller)?;
             return Ok((pid, io));
         }
-        let (io, theirs) = ProcessIo::pipes(&process.stdio, container.stdio_owner(), &self.poller)?;
+        let (io, theirs) = ProcessIo::pipes(
+            &process.stdio,
+            container.stdio_owner(),
+            &self.poller,
+            &self.logging(container),
+        )?;
         io.connect_input(&self.poller)?;
         let pid = container
             .runtime

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use containerd_shim_protos::protobuf::Message;
 use containerd_shim_protos::ttrpc::{Code, Request, Response, Status};
@@ -21,6 +22,9 @@ use crate::sync::lock;
 
 /// Most bytes of answers that wait for one peer to read them, before it is given up.
 const MAX_UNSENT_BYTES: usize = 16 << 20;
+
+/// How long to leave a connection alone that cannot be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// What takes the requests.
 pub(crate) trait Handler: Send + Sync {
@@ -49,7 +53,17 @@ impl Acceptor {
 
 impl Source for Acceptor {
     fn ready(&self, poller: &Arc<Poller>, _token: Token) -> Next {
-        while let Ok((stream, _)) = self.listener.accept() {
+        loop {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Next::Keep,
+                Err(error) => {
+                    // Out of descriptors, most likely: the peer waits, and we do not spin meanwhile.
+                    logger::error(format_args!("accept: {error}"));
+                    std::thread::sleep(ACCEPT_PAUSE);
+                    return Next::Keep;
+                }
+            };
             let connection = Arc::new(Connection {
                 stream,
                 poller: Arc::clone(poller),
@@ -67,7 +81,6 @@ impl Source for Acceptor {
                 Err(error) => logger::error(format_args!("connection dropped: {error}")),
             }
         }
-        Next::Keep
     }
 }
 

@@ -52,7 +52,7 @@ impl Cri {
     }
 
     /// Call a method of the runtime service.
-    pub fn call<Q, A>(&self, method: &str, request: Q) -> Result<A, Status>
+    pub fn call<Q, A>(&self, method: &str, request: Q) -> Result<A, Box<Status>>
     where
         Q: prost::Message + 'static,
         A: prost::Message + Default + 'static,
@@ -64,7 +64,12 @@ impl Cri {
     ///
     /// # Panics
     /// If the name is none.
-    pub fn call_service<Q, A>(&self, service: &str, method: &str, request: Q) -> Result<A, Status>
+    pub fn call_service<Q, A>(
+        &self,
+        service: &str,
+        method: &str,
+        request: Q,
+    ) -> Result<A, Box<Status>>
     where
         Q: prost::Message + 'static,
         A: prost::Message + Default + 'static,
@@ -75,9 +80,12 @@ impl Cri {
             client
                 .ready()
                 .await
-                .map_err(|error| Status::unavailable(error.to_string()))?;
+                .map_err(|error| Box::new(Status::unavailable(error.to_string())))?;
             let codec = ProstCodec::<Q, A>::default();
-            let answer = client.unary(Request::new(request), path, codec).await?;
+            let answer = client
+                .unary(Request::new(request), path, codec)
+                .await
+                .map_err(Box::new)?;
             Ok(answer.into_inner())
         })
     }

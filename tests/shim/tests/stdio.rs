@@ -1,0 +1,204 @@
+//! Much data, logging programs, full disks, too few descriptors.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use caisson_shim_tests::{Containerd, Handler, Release, each_handler, eventually};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
+const MUCH: usize = 128 << 20;
+
+/// One containerd is enough where only the shim matters.
+fn once(test: impl FnOnce(&Containerd)) {
+    let containerd = Containerd::start(Release::selected()[0], Handler::Caisson);
+    test(&containerd);
+    containerd.stop_clean();
+}
+
+fn sleeping(containerd: &Containerd, name: &str) -> (String, u32) {
+    let id = containerd.id(name);
+    containerd
+        .ctr()
+        .run(&containerd.run_arguments(&["-d"], &id, &["sleep", "1000"]))
+        .success();
+    let shim = containerd.shim_pid(&id).expect("the shim");
+    (id, shim)
+}
+
+/// The most memory that process `pid` ever had in use.
+fn peak_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the shim's status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number
+        .and_then(|number| number.parse().ok())
+        .expect("VmHWM")
+}
+
+#[test]
+fn much_goes_through_whole_and_the_shim_does_not_grow() {
+    once(|containerd| {
+        let ctr = containerd.ctr();
+        let (id, shim) = sleeping(containerd, "much");
+        let before = peak_kib(shim);
+        let count = MUCH.to_string();
+        let output = ctr
+            .run(&[
+                "tasks",
+                "exec",
+                "--exec-id",
+                "out",
+                &id,
+                "head",
+                "-c",
+                &count,
+                "/dev/zero",
+            ])
+            .success();
+        assert_eq!(output.stdout.len(), MUCH);
+        let input = vec![b'x'; MUCH];
+        let output = ctr
+            .run_with_input(
+                &["tasks", "exec", "--exec-id", "in", &id, "wc", "-c"],
+                &input,
+            )
+            .success();
+        assert_eq!(output.stdout_text().trim(), count);
+        let grown = peak_kib(shim).saturating_sub(before);
+        assert!(grown < 4096, "the shim grew by {grown} kB");
+    });
+}
+
+#[test]
+fn a_logging_program_gets_the_output() {
+    each_handler(|containerd| {
+        let program = containerd.path("log program");
+        let script = "#!/bin/sh\ncat <&3 5>&- > \"$2/out\" &\ncat <&4 5>&- > \"$2/err\" &\n\
+                      echo \"$1 $CONTAINER_NAMESPACE $CONTAINER_ID\" > \"$2/told\"\nexec 5>&-\nwait\n";
+        fs::write(&program, script).expect("the program");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("chmod");
+        let to = containerd.folder().display().to_string();
+        let uri = format!(
+            "binary://{}?--to={}",
+            program.display().to_string().replace(' ', "%20"),
+            to.replace('/', "%2F")
+        );
+        let id = containerd.id("logged");
+        let command = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; done; echo bad >&2";
+        containerd
+            .ctr()
+            .run(&containerd.run_arguments(&["-d", "--log-uri", &uri], &id, &["sh", "-c", command]))
+            .success();
+        let read = |name: &str| fs::read_to_string(containerd.path(name)).unwrap_or_default();
+        eventually("all lines are there", || {
+            read("out").ends_with("line 2000\n")
+        });
+        assert_eq!(read("out").lines().count(), 2000);
+        eventually("the error is there", || read("err") == "bad\n");
+        assert_eq!(read("told"), format!("--to default {id}\n"));
+    });
+}
+
+#[test]
+fn a_logging_program_that_is_not_there_is_named() {
+    once(|containerd| {
+        let id = containerd.id("unlogged");
+        let uri = "binary:///no/such/logger";
+        let output = containerd.ctr().run(&containerd.run_arguments(
+            &["-d", "--log-uri", uri],
+            &id,
+            &["true"],
+        ));
+        assert_ne!(output.status, Some(0));
+        let message = output.stderr_text();
+        assert!(message.contains("/no/such/logger"), "{message}");
+    });
+}
+
+/// A small file system, unmounted in the end.
+struct Small(std::path::PathBuf);
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _gone_already = unmount(&self.0, UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn a_full_disk_makes_the_container_wait() {
+    once(|containerd| {
+        let folder = containerd.path("small");
+        fs::create_dir(&folder).expect("a mount point");
+        mount(
+            "tmpfs",
+            &folder,
+            "tmpfs",
+            MountFlags::empty(),
+            Some(c"size=64k"),
+        )
+        .expect("tmpfs");
+        let small = Small(folder);
+        let file = small.0.join("log");
+        let uri = format!("file://{}", file.display());
+        let id = containerd.id("full");
+        let lines = 30_000;
+        let command = format!("i=0; while [ $i -lt {lines} ]; do i=$((i+1)); echo line $i; done");
+        containerd
+            .ctr()
+            .run(&containerd.run_arguments(
+                &["-d", "--log-uri", &uri],
+                &id,
+                &["sh", "-c", &command],
+            ))
+            .success();
+        eventually("the disk is full", || {
+            fs::read_to_string(containerd.log())
+                .is_ok_and(|log| log.contains("until there is room"))
+        });
+        assert_eq!(containerd.task_status(&id).as_deref(), Some("RUNNING"));
+        mount_remount(&small.0, MountFlags::empty(), "size=2m").expect("a larger disk");
+        let text = || fs::read_to_string(&file).unwrap_or_default();
+        eventually("the rest comes", || {
+            text().ends_with(&format!("line {lines}\n"))
+        });
+        let whole = text()
+            .lines()
+            .enumerate()
+            .all(|(n, line)| line == format!("line {}", n + 1));
+        assert!(whole, "lines are missing or broken");
+    });
+}
+
+#[test]
+fn too_few_descriptors_fail_one_call_and_not_the_container() {
+    once(|containerd| {
+        let ctr = containerd.ctr();
+        let (id, shim) = sleeping(containerd, "fds");
+        let shim = Pid::from_raw(shim as i32).expect("a pid");
+        let open =
+            fs::read_dir(format!("/proc/{}/fd", shim.as_raw_nonzero())).expect("descriptors");
+        let limit = |current| {
+            prlimit(Some(shim), Resource::Nofile, current).expect("prlimit");
+        };
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        limit(Rlimit {
+            current: Some(open.count() as u64 + 2),
+            maximum,
+        });
+        let output = ctr.run(&["tasks", "exec", "--exec-id", "one", &id, "true"]);
+        assert_ne!(output.status, Some(0));
+        let message = output.stderr_text();
+        assert!(message.contains("Too many open files"), "{message}");
+        limit(Rlimit {
+            current: maximum,
+            maximum,
+        });
+        eventually("it goes on", || {
+            ctr.run(&["tasks", "exec", "--exec-id", "two", &id, "true"])
+                .status
+                == Some(0)
+        });
+        assert_eq!(containerd.task_status(&id).as_deref(), Some("RUNNING"));
+    });
+}

@@ -279,7 +279,7 @@ macro_rules! for_each_syscall {
 228 clock_gettime native "Complete; boot and monotonic time are the host's." test "time::clock_gettime";
 229 clock_getres native "Complete." test "time::clock_getres";
 230 clock_nanosleep native "Complete." test "time::clock_nanosleep";
-231 exit_group emulate(process::exit_group) "Complete." test "process::exit_group";
+231 exit_group native "Complete." test "process::exit_group";
 232 epoll_wait native strict emulate(poll::epoll_wait) "Complete." test "poll::epoll_wait";
 233 epoll_ctl native strict emulate(poll::epoll_ctl) "Complete." test "poll::epoll_ctl";
 234 tgkill emulate(signal::tgkill) "Complete; permission is decided by guest credentials." test "signal::tgkill";

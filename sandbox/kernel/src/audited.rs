@@ -19,7 +19,7 @@ pub fn process_creation() -> ContinueToken {
     token()
 }
 
-/// exit(2) and exit_group(2): one integer.
+/// exit(2): one integer.
 pub fn exit() -> ContinueToken {
     token()
 }

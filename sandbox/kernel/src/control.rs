@@ -16,7 +16,7 @@ use rustix::net::{SocketFlags, accept_with};
 
 use crate::boot::{self, BootError, ConsoleSize, Termination};
 use crate::kernel::Kernel;
-use crate::task::{Credentials, Directory, Fs, Process, Thread};
+use crate::task::{Credentials, Directory, Fs, MARK_RESOURCE, Process, Thread, lock};
 use crate::transport::{Notify, Transport};
 use crate::{exec, serve};
 
@@ -176,9 +176,9 @@ fn adopt(
         cwd,
         umask: process.umask,
     };
+    boot::apply_limits(kernel, pid, process)?;
     enter(kernel, pid, process, Arc::new(Mutex::new(fs)))
         .map_err(BootError::host("adopt: read the process' status"))?;
-    boot::apply_limits(kernel, pid, process)?;
     kernel.gate.expect(pid);
     let transport: Arc<dyn Transport> = Arc::new(Notify::new(listener));
     serve::start(kernel, transport).map_err(BootError::Thread)?;
@@ -222,6 +222,7 @@ pub fn enter(
     process
         .no_new_privs
         .store(spec.no_new_privileges, std::sync::atomic::Ordering::Release);
+    *lock(&process.file_locks) = caisson_sys::limit::get(pid, MARK_RESOURCE)?;
     kernel.watch.add(&process);
     kernel.table.insert(Arc::new(Thread::new(
         pid,

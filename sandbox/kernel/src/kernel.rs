@@ -15,7 +15,7 @@ use crate::servant::Servant;
 use crate::shortfall::Shortfalls;
 use crate::strace::Strace;
 use crate::system::Names;
-use crate::task::{Directory, Running, Table, Thread};
+use crate::task::{Births, Directory, Running, Table, Thread};
 use crate::walkers::Walkers;
 
 pub struct Kernel {
@@ -27,6 +27,7 @@ pub struct Kernel {
     /// A procfs instance of the guest's pid namespace, once there is one.
     pub guest_proc: OnceLock<Arc<OwnedFd>>,
     pub table: Table,
+    pub births: Births,
     /// Set before guests run.
     pub mounts: OnceLock<Mounts>,
     /// The files that guests execute.
@@ -77,17 +78,18 @@ impl Kernel {
         if let Some(thread) = self.table.thread(tid) {
             return Ok(thread);
         }
-        let thread = crate::task::discover_thread(&self.table, self.host_proc.as_fd(), tid)?;
+        let thread =
+            crate::task::discover_thread(&self.table, &self.births, self.host_proc.as_fd(), tid)?;
         self.watch.add(&thread.process);
         Ok(thread)
     }
 
-    /// Make the state of all children of the caller's process independent of it.
-    pub fn settle_children(&self, thread: &Thread) {
-        for child in
-            crate::task::discover_children(&self.table, self.host_proc.as_fd(), &thread.process)
-        {
-            self.watch.add(&child.process);
+    /// Find all living processes, also those that have not made a call yet.
+    pub fn discover_everyone(&self) {
+        let found =
+            crate::task::discover_everyone(&self.table, &self.births, self.host_proc.as_fd());
+        for thread in found {
+            self.watch.add(&thread.process);
         }
     }
 

@@ -80,7 +80,7 @@ fn serve(kernel: &Arc<Kernel>, transport: &Arc<dyn Transport>) -> Result<(), Err
 /// The end of a thread that has made no other call: nothing is known of it, and nothing has to be. It has no
 /// children, for to make one is a call that is seen.
 fn ends_unseen(kernel: &Kernel, incoming: &Incoming) -> bool {
-    matches!(incoming.nr, nr::exit | nr::exit_group) && kernel.table.thread(incoming.tid).is_none()
+    incoming.nr == nr::exit && kernel.table.thread(incoming.tid).is_none()
 }
 
 /// Send a handler's reply, count what was refused, and end the call's line in the log.

@@ -4,6 +4,7 @@
 //! (module `discover`) and disappear when their pidfd says so. No lock of this module is ever held
 //! across a filesystem call.
 
+mod birth;
 mod credentials;
 mod discover;
 mod exec_credentials;
@@ -12,11 +13,12 @@ mod fs;
 mod table;
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use birth::{Birth, Births, InheritedFs, MARK_RESOURCE};
 pub use credentials::{ALL_CAPABILITIES, Capability, Credentials, SecureBits};
-pub use discover::{children as discover_children, read as read_proc, thread as discover_thread};
+pub use discover::{everyone as discover_everyone, read as read_proc, thread as discover_thread};
 pub use exec_credentials::{AfterExec, FilePrivileges, after_exec, parse_file_capabilities};
 pub use executable::{Executable, Running};
 pub use fs::{Directory, Fs};
@@ -70,9 +72,6 @@ impl Thread {
             self.process.dumpable.store(false, Ordering::Release);
         }
         *slot = Arc::new(new);
-        self.process
-            .mixed_credentials
-            .store(true, Ordering::Release);
     }
 }
 
@@ -87,15 +86,13 @@ pub struct Process {
     fs: Mutex<Arc<Mutex<Fs>>>,
     /// The program; none before the first exec.
     pub exe: Mutex<Option<Arc<Executable>>>,
-    /// Children may have been made that have not been discovered yet.
-    pub unresolved_children: AtomicBool,
-    /// Flags of the latest clone that made a process, for CLONE_FS.
-    pub clone_flags: AtomicU64,
+    /// What the next child will be born with: the host process' mark.
+    pub offspring: Mutex<Option<(u64, Arc<Birth>)>>,
+    /// Soft and hard RLIMIT_LOCKS as the guest sees it.
+    pub file_locks: Mutex<(u64, u64)>,
     /// An exec that has been started and whose loader has not asked for its plan yet.
     pub exec: Mutex<Option<Plan>>,
     pub no_new_privs: AtomicBool,
-    /// Threads may differ in their credentials.
-    pub mixed_credentials: AtomicBool,
     /// PR_GET_DUMPABLE is 1. In Linux this belongs to the memory, which a process shares with others only until it
     /// executes a program.
     pub dumpable: AtomicBool,
@@ -115,13 +112,20 @@ impl Process {
             pidfd,
             fs: Mutex::new(fs),
             exe: Mutex::new(exe),
-            unresolved_children: AtomicBool::new(false),
-            clone_flags: AtomicU64::new(0),
+            offspring: Mutex::new(None),
+            file_locks: Mutex::new((u64::MAX, u64::MAX)),
             exec: Mutex::new(None),
             no_new_privs: AtomicBool::new(false),
-            mixed_credentials: AtomicBool::new(false),
             dumpable: AtomicBool::new(true),
         }
+    }
+
+    pub fn no_new_privs(&self) -> bool {
+        self.no_new_privs.load(Ordering::Acquire)
+    }
+
+    pub fn is_dumpable(&self) -> bool {
+        self.dumpable.load(Ordering::Acquire)
     }
 
     /// Root, working directory and umask, possibly shared with other processes (CLONE_FS).

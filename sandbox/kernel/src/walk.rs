@@ -226,9 +226,7 @@ impl Kernel {
     }
 
     fn discover_guest(&self, guest_pid: i32) -> Option<Arc<crate::task::Process>> {
-        for process in self.table.processes() {
-            crate::task::discover_children(&self.table, self.host_proc.as_fd(), &process);
-        }
+        self.discover_everyone();
         self.table.process_by_guest_pid(guest_pid)
     }
 }

@@ -531,8 +531,113 @@ static void no_zombies(void) {
     T("left", wait4, -1, NULL, WNOHANG, NULL);
 }
 
+/* Spends time without a system call. */
+static void spin(int ms) {
+    struct timespec start, now;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    do clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < ms);
+}
+
+struct inherited { uid_t ruid, euid; gid_t egid; mode_t mask; int no_new_privs; rlim_t locks; char cwd[64]; };
+
+static void look(struct inherited *found) {
+    uid_t saved;
+    struct rlimit limit;
+    getresuid(&found->ruid, &found->euid, &saved);
+    found->egid = getegid();
+    found->mask = umask(0);
+    found->no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0);
+    getrlimit(RLIMIT_LOCKS, &limit);
+    found->locks = limit.rlim_cur;
+    if (!getcwd(found->cwd, sizeof found->cwd)) found->cwd[0] = 0;
+}
+
+static struct inherited *place;
+
+static void show(const char *tag) {
+    say("clone", tag, "uid=%d/%d gid=%d umask=%o nnp=%d locks=%ld cwd=%s", place->ruid, place->euid, place->egid, place->mask, place->no_new_privs, (long)place->locks, place->cwd);
+}
+
+/* A child has what its maker had when it was made, however late it makes its first call and whatever has become of
+ * the maker: it changed everything, or died without a call of its own. */
+static void born(void) {
+    place = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    static const struct { const char *tag; unsigned long flags; int dies; } ways[] = {
+        {"maker_changes", SIGCHLD, 0}, {"maker_dies", SIGCHLD, 1}, {"sibling_maker_changes", CLONE_PARENT | SIGCHLD, 0}, {"sibling_maker_dies", CLONE_PARENT | SIGCHLD, 1},
+    };
+    int root = geteuid() == 0;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        memset(place, 0, sizeof *place);
+        int done[2];
+        if (pipe(done)) return;
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
+        if (fork() == 0) {
+            if (root && ways[i].dies && (setresgid(1234, 1234, 1234) || setresuid(1234, 1234, 1234))) _exit(1);
+            umask(027);
+            if (chdir("/work/dir")) _exit(1);
+            if (raw_clone(ways[i].flags) == 0) {
+                spin(30);
+                look(place);
+                _exit(0);
+            }
+            close(done[1]);
+            if (ways[i].dies) *(volatile int *)8 = 1;
+            struct rlimit limit = {7, 9};
+            setrlimit(RLIMIT_LOCKS, &limit);
+            prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            umask(0);
+            if (chdir("/")) _exit(1);
+            if (root && (setresgid(1234, 1234, 1234) || setresuid(1234, 1234, 1234))) _exit(1);
+            _exit(0);
+        }
+        close(done[1]);
+        char none;
+        while (read(done[0], &none, 1) > 0);
+        close(done[0]);
+        while (wait(NULL) > 0);
+        show(ways[i].tag);
+    }
+}
+
+/* Forks by a process whose state changes each time: none may be forgotten. */
+static void many_births(void) {
+    int bad = 0;
+    for (int i = 0; i < 1500; i++) {
+        mode_t mask = 0100 + i % 64;
+        umask(mask);
+        pid_t child = fork();
+        if (child == 0) _exit(umask(0) != mask);
+        int status = 1;
+        waitpid(child, &status, 0);
+        bad += status != 0;
+    }
+    umask(022);
+    say("fork", "many_births", "bad=%d", bad);
+}
+
+/* A limit that Linux does not enforce, but shows and passes on. */
+static void file_locks(void) {
+    struct rlimit limit = {5, 6};
+    T("locks", setrlimit, RLIMIT_LOCKS, &limit);
+    if (fork() == 0) {
+        T("locks", getrlimit, RLIMIT_LOCKS, &limit);
+        say("getrlimit", "locks", "%ld %ld", (long)limit.rlim_cur, (long)limit.rlim_max);
+        limit.rlim_cur = 7;
+        T("locks_over", setrlimit, RLIMIT_LOCKS, &limit);
+        const char *text = get("/proc/self/limits");
+        const char *line = strstr(text, "Max file locks");
+        say("getrlimit", "locks_shown", "%.60s", line ? line : "none");
+        _exit(0);
+    }
+    wait(NULL);
+}
+
 FAMILY(children) {
     SECTION(combinations);
+    SECTION(born);
+    SECTION(many_births);
+    SECTION(file_locks);
     SECTION(exit_signals);
     SECTION(ignored);
     SECTION(waits);

@@ -180,6 +180,7 @@ fn make_kernel(prepared: Prepared, boot: &mut Boot) -> Result<Kernel, BootError>
         root: Directory::new(root),
         host_proc,
         guest_proc: OnceLock::new(),
+        births: Default::default(),
         table: Table::default(),
         mounts: OnceLock::new(),
         running: Default::default(),

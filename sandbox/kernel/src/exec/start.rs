@@ -118,7 +118,6 @@ fn start(
             taken: false,
         });
     }
-    call.kernel.settle_children(&call.thread);
     let done = replace_by_loader(call, scratch);
     if done.is_err() {
         let plan = lock(&process.exec).take();

@@ -86,7 +86,6 @@ pub fn capset(call: &mut Call<'_>) -> Result<Reply, Errno> {
         |at: usize| (u64::from(words[at]) | u64::from(words[at + 3]) << 32) & ALL_CAPABILITIES;
     let old = call.credentials();
     let caps = allowed(&old, set(0), set(1), set(2))?;
-    call.kernel.settle_children(&call.thread);
     call.thread.set_credentials(Credentials {
         caps,
         ..(*old).clone()

@@ -43,9 +43,8 @@ fn write_three(call: &Call<'_>, ids: [u32; 3]) -> Result<Reply, Errno> {
     Ok(Reply::ZERO)
 }
 
-/// Replace the caller's credentials. Its unknown children keep the old ones.
+/// Replace the caller's credentials.
 fn commit(call: &Call<'_>, mut new: Credentials) -> Result<Reply, Errno> {
-    call.kernel.settle_children(&call.thread);
     fix_capabilities(&call.credentials(), &mut new);
     call.thread.set_credentials(new);
     Ok(Reply::ZERO)

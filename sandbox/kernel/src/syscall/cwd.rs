@@ -42,13 +42,11 @@ pub fn chroot(call: &mut Call<'_>) -> Result<Reply, Errno> {
     if !call.credentials().can(Capability::SysChroot) {
         return Err(Errno::PERM);
     }
-    call.kernel.settle_children(&call.thread);
     lock(&call.process().fs()).root = directory;
     Ok(Reply::ZERO)
 }
 
 fn enter(call: &Call<'_>, directory: Arc<Directory>) {
-    call.kernel.settle_children(&call.thread);
     lock(&call.process().fs()).cwd = directory;
 }
 
@@ -91,7 +89,6 @@ pub fn getcwd(call: &mut Call<'_>) -> Result<Reply, Errno> {
 
 /// The app kernel applies the mask; the host process gets it as well, for POSIX message queues.
 pub fn umask(call: &mut Call<'_>) -> Result<Reply, Errno> {
-    call.kernel.settle_children(&call.thread);
     lock(&call.process().fs()).umask = call.uint(0) & 0o777;
     Ok(Reply::Continue(audited::umask()))
 }

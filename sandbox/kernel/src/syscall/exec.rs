@@ -124,7 +124,6 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let executable = Executable::new(&call.kernel.running, file, &plan.exe)?;
     *lock(&process.exe) = Some(executable);
     process.dumpable.store(plan.dumpable, Ordering::Release);
-    process.mixed_credentials.store(false, Ordering::Release);
     let credentials = plan.credentials.clone();
     if inline {
         *slot = None;

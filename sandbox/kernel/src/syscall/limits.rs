@@ -1,6 +1,6 @@
 //! Resource limits: getrlimit(2), setrlimit(2), prlimit(2).
 //!
-//! Limits are kept by the host kernel, which enforces them; what is decided here is who may change whose.
+//! Limits are kept by the host kernel, which enforces them, all but RLIMIT_LOCKS; what is decided here is who may change whose.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use rustix::io::Errno;
 
 use crate::call::Call;
 use crate::reply::Reply;
-use crate::task::{Capability, Process};
+use crate::task::{Capability, MARK_RESOURCE, Process, lock};
 
 /// `RLIM_NLIMITS`.
 const LIMITS: u32 = 16;
 
 pub fn getrlimit(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let resource = resource(call.uint(0))?;
-    let (soft, hard) = caisson_sys::limit::get(call.process().pid, resource)?;
+    let (soft, hard) = read(call.process(), resource)?;
     call.write(call.arg(1), &[soft, hard])?;
     Ok(Reply::ZERO)
 }
@@ -36,7 +36,7 @@ pub fn prlimit64(call: &mut Call<'_>) -> Result<Reply, Errno> {
         Some(call.read(call.arg(2))?)
     };
     let process = target(call, call.int(0))?;
-    let (soft, hard) = caisson_sys::limit::get(process.pid, resource)?;
+    let (soft, hard) = read(&process, resource)?;
     if let Some(new) = new {
         change(call, &process, resource, new)?;
     }
@@ -44,6 +44,14 @@ pub fn prlimit64(call: &mut Call<'_>) -> Result<Reply, Errno> {
         call.write(call.arg(3), &[soft, hard])?;
     }
     Ok(Reply::ZERO)
+}
+
+/// Soft and hard limit. The host's RLIMIT_LOCKS is the app kernel's mark, not the guest's limit.
+fn read(process: &Process, resource: u32) -> Result<(u64, u64), Errno> {
+    if resource == MARK_RESOURCE {
+        return Ok(*lock(&process.file_locks));
+    }
+    caisson_sys::limit::get(process.pid, resource)
 }
 
 fn resource(number: u32) -> Result<u32, Errno> {
@@ -90,9 +98,13 @@ fn change(
     if soft > hard {
         return Err(Errno::INVAL);
     }
-    let (_, now) = caisson_sys::limit::get(process.pid, resource)?;
+    let (_, now) = read(process, resource)?;
     if hard > now && !call.credentials().can(Capability::SysResource) {
         return Err(Errno::PERM);
+    }
+    if resource == MARK_RESOURCE {
+        *lock(&process.file_locks) = (soft, hard);
+        return Ok(());
     }
     caisson_sys::limit::set(process.pid, resource, soft, hard)
 }

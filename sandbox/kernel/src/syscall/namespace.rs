@@ -36,7 +36,6 @@ pub fn unshare(call: &mut Call<'_>) -> Result<Reply, Errno> {
         return Err(Errno::PERM);
     }
     if flags & libc::CLONE_FS as u64 != 0 {
-        call.kernel.settle_children(&call.thread);
         call.process().unshare_fs();
     }
     Ok(Reply::Continue(audited::unshare_own()))

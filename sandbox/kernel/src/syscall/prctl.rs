@@ -27,7 +27,6 @@ pub fn prctl(call: &mut Call<'_>) -> Result<Reply, Errno> {
     match call.uint(0) {
         option::PR_SET_PDEATHSIG => parent_death_signal(call),
         option::PR_SET_NO_NEW_PRIVS if value == 1 && alone => {
-            call.kernel.settle_children(&call.thread);
             call.process().no_new_privs.store(true, Ordering::Release);
             Ok(Reply::ZERO)
         }
@@ -38,7 +37,6 @@ pub fn prctl(call: &mut Call<'_>) -> Result<Reply, Errno> {
             call.process().dumpable.load(Ordering::Acquire).into(),
         )),
         option::PR_SET_DUMPABLE if value <= 1 => {
-            call.kernel.settle_children(&call.thread);
             call.process().dumpable.store(value == 1, Ordering::Release);
             Ok(Reply::ZERO)
         }
@@ -98,7 +96,6 @@ fn change(
     make: impl FnOnce(&Credentials) -> Result<Credentials, Errno>,
 ) -> Result<Reply, Errno> {
     let new = make(&call.credentials())?;
-    call.kernel.settle_children(&call.thread);
     call.thread.set_credentials(new);
     Ok(Reply::ZERO)
 }

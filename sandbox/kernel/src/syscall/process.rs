@@ -2,13 +2,12 @@
 //!
 //! The host does the work. What is kept here is who inherits from whom.
 
-use std::sync::atomic::Ordering;
-
 use rustix::io::Errno;
 
 use crate::audited;
 use crate::call::Call;
 use crate::reply::Reply;
+use crate::task::Birth;
 
 /// Namespaces are not a guest's to make; ptrace of others is refused altogether.
 const REFUSED: u64 = (libc::CLONE_NEWNS
@@ -46,29 +45,20 @@ pub fn vfork(call: &mut Call<'_>) -> Result<Reply, Errno> {
 }
 
 fn make(call: &mut Call<'_>, flags: u64) -> Result<Reply, Errno> {
-    let process = call.process();
-    if process.clone_flags.load(Ordering::Acquire) & libc::CLONE_FS as u64
-        != flags & libc::CLONE_FS as u64
-    {
-        // Earlier children inherited by other rules than this one.
-        call.kernel.settle_children(&call.thread);
+    let kernel = call.kernel;
+    if kernel.births.are_many() {
+        kernel.discover_everyone();
+        kernel.births.forget_old(&kernel.table.processes());
     }
-    process.clone_flags.store(flags, Ordering::Release);
-    process.unresolved_children.store(true, Ordering::Release);
+    let birth = Birth::of(&call.thread, flags & libc::CLONE_FS as u64 != 0);
+    kernel.births.announce(call.process(), birth)?;
     Ok(Reply::Continue(audited::process_creation()))
 }
 
 /// End of a thread.
 pub fn exit(call: &mut Call<'_>) -> Result<Reply, Errno> {
-    call.kernel.settle_children(&call.thread);
     if call.incoming.tid != call.process().pid {
         call.kernel.table.remove_thread(call.incoming.tid);
     }
-    Ok(Reply::Continue(audited::exit()))
-}
-
-/// End of the process: its children are about to lose their parent.
-pub fn exit_group(call: &mut Call<'_>) -> Result<Reply, Errno> {
-    call.kernel.settle_children(&call.thread);
     Ok(Reply::Continue(audited::exit()))
 }

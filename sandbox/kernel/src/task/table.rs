@@ -16,13 +16,7 @@ struct Entries {
     processes: HashMap<i32, Arc<Process>>,
     /// Guest pid to host pid.
     by_guest_pid: HashMap<i32, i32>,
-    /// Processes that ended while children of theirs were still unknown: their state is what such
-    /// orphans inherit.
-    departed: Vec<Arc<Thread>>,
 }
-
-/// How many ended parents are remembered for orphans.
-const DEPARTED: usize = 64;
 
 impl Table {
     pub fn thread(&self, tid: i32) -> Option<Arc<Thread>> {
@@ -58,16 +52,6 @@ impl Table {
             .cloned()
     }
 
-    /// All known threads of the process.
-    pub fn threads_of(&self, pid: i32) -> Vec<Arc<Thread>> {
-        let entries = lock(&self.0);
-        let threads = entries.threads.values();
-        threads
-            .filter(|thread| thread.process.pid == pid)
-            .cloned()
-            .collect()
-    }
-
     /// Look at a process without taking a share in it: for threads that must not be the last to drop one. `look`
     /// gets the process and any of its threads, and runs under the table's lock.
     pub fn with_guest_process<R>(
@@ -94,11 +78,6 @@ impl Table {
 
     pub fn processes(&self) -> Vec<Arc<Process>> {
         lock(&self.0).processes.values().cloned().collect()
-    }
-
-    /// Ended processes whose children may still turn up, latest first.
-    pub fn departed(&self) -> Vec<Arc<Thread>> {
-        lock(&self.0).departed.iter().rev().cloned().collect()
     }
 
     /// Add a thread, and its process when that is new. Returns the thread that is in the table now:
@@ -128,21 +107,13 @@ impl Table {
             return;
         };
         entries.by_guest_pid.remove(&process.guest_pid);
-        let mut heir = None;
         entries.threads.retain(|_, thread| {
             let keep = thread.process.pid != pid;
             if !keep {
                 thread.ended.store(true, Ordering::Release);
-                heir = Some(thread.clone());
             }
             keep
         });
-        if let Some(thread) = heir.filter(|_| process.unresolved_children.load(Ordering::Acquire)) {
-            if entries.departed.len() == DEPARTED {
-                entries.departed.remove(0);
-            }
-            entries.departed.push(thread);
-        }
     }
 
     /// After an exec only the thread that has the process' id is left.

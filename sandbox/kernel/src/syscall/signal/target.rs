@@ -37,12 +37,8 @@ pub(super) fn find(call: &Call<'_>, pid: i32) -> Result<Target, Errno> {
     if let Some(process) = known(call, leader) {
         return Ok(Target::Alive(process));
     }
-    // It has not made a call of its own yet: one of those who made processes is its parent.
-    for process in call.kernel.table.processes() {
-        if let Some(thread) = call.kernel.table.thread_of(process.pid) {
-            call.kernel.settle_children(&thread);
-        }
-    }
+    // It has not made a call of its own yet.
+    call.kernel.discover_everyone();
     known(call, leader).map(Target::Alive).ok_or(Errno::PERM)
 }
 

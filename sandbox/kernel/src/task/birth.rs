@@ -1,0 +1,236 @@
+//! What a new process inherits, written down when it is made.
+//!
+//! The host runs clone(2) and does not say which process comes of it; the child may make its first notified call
+//! much later, when its parent has changed or is gone. So each record has a number, and before a clone is let
+//! through that number is made the caller's host `RLIMIT_LOCKS`, which the host kernel copies to the child in the
+//! same moment as everything else. Linux has not enforced this limit since 2.4.25, and a guest can neither change nor
+//! see the host's value: its own is kept in [`Process::file_locks`].
+//!
+//! Must never: let a guest choose the number, or answer for a number that was not given out.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::{Credentials, Executable, Fs, Process, Thread, lock};
+
+/// `RLIMIT_LOCKS`, asm-generic/resource.h.
+pub const MARK_RESOURCE: u32 = 10;
+
+/// How many records are kept before those that nobody can need any more are looked for.
+const MANY: usize = 512;
+
+/// A process that was made so long ago is expected to have been found.
+const RECENT: Duration = Duration::from_secs(10);
+
+/// The file system state of a child, see clone(2) of `CLONE_FS`.
+#[derive(Clone, Debug)]
+pub enum InheritedFs {
+    Shared(Arc<Mutex<Fs>>),
+    Copied(Fs),
+}
+
+/// The state that the children of one thread are born with.
+#[derive(Clone, Debug)]
+pub struct Birth {
+    pub credentials: Arc<Credentials>,
+    pub fs: InheritedFs,
+    pub exe: Option<Arc<Executable>>,
+    pub no_new_privs: bool,
+    pub dumpable: bool,
+    /// Soft and hard `RLIMIT_LOCKS` as the guest sees it.
+    pub file_locks: (u64, u64),
+}
+
+impl Birth {
+    /// Of a child that `thread` makes now.
+    pub fn of(thread: &Thread, shares_fs: bool) -> Birth {
+        let process = &thread.process;
+        let fs = process.fs();
+        let fs = if shares_fs {
+            InheritedFs::Shared(fs)
+        } else {
+            InheritedFs::Copied(lock(&fs).clone())
+        };
+        Birth {
+            credentials: thread.credentials(),
+            fs,
+            exe: lock(&process.exe).clone(),
+            no_new_privs: process.no_new_privs(),
+            dumpable: process.is_dumpable(),
+            file_locks: *lock(&process.file_locks),
+        }
+    }
+
+    fn is_same(&self, other: &Birth) -> bool {
+        let fs = match (&self.fs, &other.fs) {
+            (InheritedFs::Shared(one), InheritedFs::Shared(two)) => Arc::ptr_eq(one, two),
+            (InheritedFs::Copied(one), InheritedFs::Copied(two)) => {
+                Arc::ptr_eq(&one.root, &two.root)
+                    && Arc::ptr_eq(&one.cwd, &two.cwd)
+                    && one.umask == two.umask
+            }
+            _ => false,
+        };
+        let exe = match (&self.exe, &other.exe) {
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            (None, None) => true,
+            _ => false,
+        };
+        let rest = |birth: &Birth| (birth.no_new_privs, birth.dumpable, birth.file_locks);
+        fs && exe && rest(self) == rest(other) && Arc::ptr_eq(&self.credentials, &other.credentials)
+    }
+}
+
+/// All records by number.
+#[derive(Debug, Default)]
+pub struct Births(Mutex<Records>);
+
+#[derive(Debug, Default)]
+struct Records {
+    latest: u64,
+    by_number: HashMap<u64, Record>,
+}
+
+#[derive(Debug)]
+struct Record {
+    birth: Arc<Birth>,
+    used: Instant,
+}
+
+impl Births {
+    /// See to it that the next process that `process` makes is born so.
+    pub fn announce(&self, process: &Process, birth: Birth) -> Result<(), Errno> {
+        let mut current = lock(&process.offspring);
+        if let Some((number, known)) = &*current
+            && known.is_same(&birth)
+            && self.touch(*number)
+        {
+            return Ok(());
+        }
+        let birth = Arc::new(birth);
+        let number = self.record(birth.clone());
+        mark(process.pid, number)?;
+        *current = Some((number, birth));
+        Ok(())
+    }
+
+    /// What the process `pid` was born with. `ESRCH` if its mark is none of ours, or forgotten.
+    pub fn of(&self, pid: i32) -> Result<Arc<Birth>, Errno> {
+        let (number, _) = caisson_sys::limit::get(pid, MARK_RESOURCE)?;
+        let records = lock(&self.0);
+        let record = records.by_number.get(&number).ok_or(Errno::SRCH)?;
+        Ok(record.birth.clone())
+    }
+
+    fn record(&self, birth: Arc<Birth>) -> u64 {
+        let mut records = lock(&self.0);
+        records.latest += 1;
+        let number = records.latest;
+        let used = Instant::now();
+        records.by_number.insert(number, Record { birth, used });
+        number
+    }
+
+    fn touch(&self, number: u64) -> bool {
+        let mut records = lock(&self.0);
+        let record = records.by_number.get_mut(&number);
+        record.map(|record| record.used = Instant::now()).is_some()
+    }
+
+    pub fn are_many(&self) -> bool {
+        let records = lock(&self.0);
+        records.by_number.len() >= MANY && records.latest % (MANY as u64 / 2) == 0
+    }
+
+    /// Forget what no process to come can ask for: to be called when all living processes have been found.
+    pub fn forget_old(&self, living: &[Arc<Process>]) {
+        let current: Vec<u64> = living
+            .iter()
+            .filter_map(|process| lock(&process.offspring).as_ref().map(|(number, _)| *number))
+            .collect();
+        let mut records = lock(&self.0);
+        records
+            .by_number
+            .retain(|number, record| current.contains(number) || record.used.elapsed() < RECENT);
+    }
+}
+
+fn mark(pid: i32, number: u64) -> Result<(), Errno> {
+    match caisson_sys::limit::set(pid, MARK_RESOURCE, number, u64::MAX) {
+        // A host without CAP_SYS_RESOURCE and with a limit of its own, which is far above our numbers.
+        Err(Errno::PERM) => {
+            let (_, hard) = caisson_sys::limit::get(pid, MARK_RESOURCE)?;
+            caisson_sys::limit::set(pid, MARK_RESOURCE, number, hard)
+        }
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::Directory;
+    use caisson_wire::CapabilitySets;
+
+    fn birth(uid: u32) -> Birth {
+        let null = std::fs::File::open("/dev/null").expect("opened");
+        let directory = Directory::new(null.into());
+        let credentials = Credentials {
+            ruid: uid,
+            euid: uid,
+            suid: uid,
+            fsuid: uid,
+            rgid: uid,
+            egid: uid,
+            sgid: uid,
+            fsgid: uid,
+            groups: [].into(),
+            caps: CapabilitySets::default(),
+            securebits: Default::default(),
+        };
+        Birth {
+            credentials: Arc::new(credentials),
+            fs: InheritedFs::Copied(Fs {
+                root: directory.clone(),
+                cwd: directory,
+                umask: 0o22,
+            }),
+            exe: None,
+            no_new_privs: false,
+            dumpable: true,
+            file_locks: (u64::MAX, u64::MAX),
+        }
+    }
+
+    #[test]
+    fn equal_credentials_of_another_moment_are_another_birth() {
+        let one = birth(1000);
+        assert!(one.is_same(&one.clone()));
+        assert!(!one.is_same(&birth(1000)));
+        let mut other = one.clone();
+        other.no_new_privs = true;
+        assert!(!one.is_same(&other));
+    }
+
+    #[test]
+    fn a_process_without_a_mark_was_not_born_here() {
+        let births = Births::default();
+        births.record(Arc::new(birth(0)));
+        // Our own limit is no mark.
+        assert_eq!(
+            births.of(std::process::id() as i32).err(),
+            Some(Errno::SRCH)
+        );
+    }
+
+    #[test]
+    fn fresh_records_are_kept() {
+        let births = Births::default();
+        let number = births.record(Arc::new(birth(0)));
+        births.forget_old(&[]);
+        assert!(births.touch(number));
+    }
+}

@@ -11,8 +11,8 @@ use crate::raw::{check, syscall};
 /// newfstatat(2).
 pub fn stat_at(directory: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<libc::stat, Errno> {
     let mut stat: libc::stat = zeroed();
-    // SAFETY: the path is NUL-terminated, the struct is live.
     check(
+        // SAFETY: the path is NUL-terminated, the struct is live.
         unsafe { libc::fstatat(directory.as_raw_fd(), path.as_ptr(), &raw mut stat, flags) }.into(),
     )?;
     Ok(stat)

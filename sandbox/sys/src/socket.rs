@@ -11,8 +11,8 @@ pub const ADDRESS_MAX: usize = 128;
 
 /// bind(2).
 pub fn bind(socket: BorrowedFd<'_>, address: &[u8]) -> Result<(), Errno> {
-    // SAFETY: pointer and length describe the live slice, which the call only reads.
     check(
+        // SAFETY: pointer and length describe the live slice, which the call only reads.
         unsafe {
             libc::bind(
                 socket.as_raw_fd(),
@@ -27,8 +27,8 @@ pub fn bind(socket: BorrowedFd<'_>, address: &[u8]) -> Result<(), Errno> {
 
 /// connect(2).
 pub fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> Result<(), Errno> {
-    // SAFETY: as for bind.
     check(
+        // SAFETY: as for bind.
         unsafe {
             libc::connect(
                 socket.as_raw_fd(),
@@ -97,8 +97,8 @@ pub fn set_option(
     name: i32,
     value: &[u8],
 ) -> Result<(), Errno> {
-    // SAFETY: pointer and length describe the live slice. Callers name options without pointers in them.
     check(
+        // SAFETY: pointer and length describe the live slice. Callers name options without pointers in them.
         unsafe {
             libc::setsockopt(
                 socket.as_raw_fd(),

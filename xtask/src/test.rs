@@ -24,10 +24,15 @@ const SUITE_LIMIT: Duration = Duration::from_secs(15 * 60);
 const TOTAL_LIMIT: Duration = Duration::from_secs(44 * 60);
 
 /// The outcome of one suite.
+#[derive(Default)]
 struct Suite {
     name: String,
     passed: usize,
     failed: usize,
+    /// The failed tests, as the runner names them.
+    failing: Vec<String>,
+    /// Tests that failed at first and passed alone.
+    unsteady: Vec<String>,
     time: Duration,
 }
 
@@ -52,7 +57,8 @@ pub(crate) fn run(interrupted: &Arc<AtomicBool>) -> Result<()> {
             break;
         }
         let limit = SUITE_LIMIT.min(TOTAL_LIMIT.saturating_sub(start.elapsed()));
-        suites.push(suite(&package, &binaries, limit, interrupted)?);
+        let first = suite(&package, &binaries, limit, interrupted, &[])?;
+        suites.push(again(first, &binaries, limit, interrupted)?);
     }
     summarise(&suites, start.elapsed());
     ensure!(!interrupted.load(Ordering::Relaxed), "interrupted");
@@ -111,17 +117,45 @@ fn packages_with_tests() -> Result<Vec<String>> {
     Ok(packages.into_iter().map(|(_, name)| name).collect())
 }
 
+/// On a shared machine a test can miss a deadline of its own. The few that failed are run once more, alone; what
+/// passes then counts as passed and is named in the summary.
+fn again(
+    mut first: Suite,
+    binaries: &Path,
+    limit: Duration,
+    interrupted: &Arc<AtomicBool>,
+) -> Result<Suite> {
+    const FEW: usize = 3;
+    let all_known = first.failing.len() == first.failed;
+    if first.failed == 0 || first.failed > FEW || !all_known {
+        return Ok(first);
+    }
+    println!("\nonce more: {}", first.failing.join(" "));
+    let mut arguments = vec!["--", "--exact", "--test-threads=1"];
+    arguments.extend(first.failing.iter().map(String::as_str));
+    let second = suite(&first.name, binaries, limit, interrupted, &arguments)?;
+    first.time += second.time;
+    if second.failed == 0 && second.passed == first.failed {
+        first.passed += first.failed;
+        first.failed = 0;
+        first.unsteady = std::mem::take(&mut first.failing);
+    }
+    Ok(first)
+}
+
 /// Runs one package's tests, passing their output on.
 fn suite(
     package: &str,
     binaries: &Path,
     limit: Duration,
     interrupted: &Arc<AtomicBool>,
+    arguments: &[&str],
 ) -> Result<Suite> {
     println!("\n=== {package}");
     let start = Instant::now();
     let mut child = build::cargo()
         .args(["test", "--locked", "--no-fail-fast", "--package", package])
+        .args(arguments)
         .env("CAISSON_BIN", binaries.join("caisson"))
         .env("PATH", search_path(binaries)?)
         .stdin(Stdio::null())
@@ -143,9 +177,7 @@ fn suite(
     });
     let mut suite = Suite {
         name: package.to_owned(),
-        passed: 0,
-        failed: 0,
-        time: Duration::ZERO,
+        ..Suite::default()
     };
     let mut problem = None;
     loop {
@@ -156,6 +188,7 @@ fn suite(
                     suite.passed += passed;
                     suite.failed += failed;
                 }
+                suite.failing.extend(failure(&line).map(str::to_owned));
             }
             Err(RecvTimeoutError::Disconnected) => break,
             // A process that a test left running may hold the pipe: the runner's end counts.
@@ -194,6 +227,12 @@ fn end_group(child: &mut Child) {
     }
 }
 
+/// The name in a `test NAME ... FAILED` line.
+fn failure(line: &str) -> Option<&str> {
+    let name = line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?;
+    (!name.contains(' ')).then_some(name)
+}
+
 /// The numbers of a `test result: ok. 3 passed; 0 failed; ...` line.
 fn counts(line: &str) -> Option<(usize, usize)> {
     let (_, rest) = line.strip_prefix("test result: ")?.split_once(". ")?;
@@ -218,6 +257,11 @@ fn summarise(suites: &[Suite], total: Duration) {
             suite.name, suite.passed, suite.failed
         );
     }
+    for suite in suites {
+        for test in &suite.unsteady {
+            println!("{}: {test} passed only the second time", suite.name);
+        }
+    }
     println!("all of it took {:.0} s\n", total.as_secs_f64());
     let passed: usize = suites.iter().map(|suite| suite.passed).sum();
     let failed: usize = suites.iter().map(|suite| suite.failed).sum();
@@ -226,12 +270,22 @@ fn summarise(suites: &[Suite], total: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use super::counts;
+    use super::{counts, failure};
 
     #[test]
     fn reads_the_runners_summary() {
         let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s";
         assert_eq!(counts(line), Some((12, 3)));
         assert_eq!(counts("test result line of something else"), None);
+    }
+
+    #[test]
+    fn reads_the_names_of_failed_tests() {
+        assert_eq!(
+            failure("test stat::as_root ... FAILED"),
+            Some("stat::as_root")
+        );
+        assert_eq!(failure("test stat::as_root ... ok"), None);
+        assert_eq!(failure("test result: FAILED. 1 passed; 1 failed"), None);
     }
 }

@@ -26,11 +26,10 @@ fn parse(words: &[&str]) -> Result<Job> {
     let command = &command[1..];
     ensure!(!command.is_empty(), "nested needs a command after `--`");
     let mut job = Job::new(command.iter().copied());
-    let (pairs, rest) = options.as_chunks::<2>();
-    if let [word] = rest {
-        bail!("nested: {word} needs a value");
-    }
-    for [name, value] in pairs {
+    for pair in options.chunks(2) {
+        let [name, value] = pair else {
+            bail!("nested: {} needs a value", pair[0]);
+        };
         let number = || {
             value
                 .parse::<u32>()

@@ -12,16 +12,6 @@ pub fn confine(with_mounts: bool) -> Result<(), Errno> {
     } else {
         include_bytes!(concat!(env!("OUT_DIR"), "/profile.bpf"))
     };
-    let instructions: Vec<libc::sock_filter> = program
-        .as_chunks::<8>()
-        .0
-        .iter()
-        .map(|[c0, c1, jt, jf, k @ ..]| libc::sock_filter {
-            code: u16::from_ne_bytes([*c0, *c1]),
-            jt: *jt,
-            jf: *jf,
-            k: u32::from_ne_bytes(*k),
-        })
-        .collect();
+    let instructions = caisson_sys::confine::program(program);
     caisson_sys::confine::install_filter(&instructions)
 }

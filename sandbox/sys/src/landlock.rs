@@ -1,6 +1,6 @@
 //! Landlock as a second wall: a guest may open nothing by name, landlock(7).
 
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::io::Errno;
 
@@ -42,4 +42,11 @@ pub fn deny_all() -> Result<Option<OwnedFd>, Errno> {
     }?;
     // SAFETY: the descriptor is new and ours alone.
     Ok(Some(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
+}
+
+/// Put this thread, and those that it makes from now on, under `ruleset`, for good. Needs no_new_privs.
+pub fn restrict_self(ruleset: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: landlock_restrict_self takes a descriptor and flags; it touches no memory.
+    unsafe { syscall!(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0u32) }?;
+    Ok(())
 }

@@ -33,6 +33,19 @@ pub struct Config {
     /// A unix socket that is made there and takes commands; see `control.rs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<PathBuf>,
+    /// What the monitor becomes before the guest runs. Its sockets stay when it ends: whoever made their directory
+    /// removes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jail: Option<Jail>,
+}
+
+/// An unprivileged user of the host's, best one that no other process has. Guests can connect to those of the
+/// host's sockets that this user may write to.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jail {
+    pub uid: u32,
+    pub gid: u32,
 }
 
 /// A file that the guest sees as a block device.

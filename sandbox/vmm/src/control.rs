@@ -1,27 +1,33 @@
 //! The control socket: one JSON object a line, one answer a line.
 //!
-//! `{"op": "pause"}`, `"resume"`, `"stop"` and `"stats"`. The answer has `"ok": true`, or `"error"`; that of `stats`
+//! `{"op": "pause"}`, `"resume"`, `"stop"` and `"stats"`; `{"op": "balloon", "mib": N}` asks the guest for memory. The answer has `"ok": true`, or `"error"`; that of `stats`
 //! also `paused`, `marks` (number and microseconds since the monitor's start) and `devices` (virtio kind,
-//! how often its driver broke it, and how first).
+//! how often its driver broke it, and how first), and `balloon` (MiB wanted and given, bytes given back to
+//! the host in all).
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use virtio_bindings::virtio_ids::VIRTIO_ID_BALLOON;
 
 use crate::VmmError;
 use crate::bus::lock;
 use crate::machine::{End, Shared, VcpuThreads};
+use crate::virtio::balloon;
 use crate::virtio::mmio::Transport;
 
 /// No request is longer.
 const MAX_LINE: usize = 4096;
+
+const PAGES_PER_MIB: u32 = 256;
 
 /// The listening socket's event; the others are descriptors.
 const LISTENER: u32 = 0;
@@ -33,6 +39,7 @@ enum Request {
     Resume,
     Stop,
     Stats,
+    Balloon { mib: u32 },
 }
 
 struct Client {
@@ -47,6 +54,7 @@ pub(crate) struct Control {
     shared: Arc<Shared>,
     threads: Arc<Mutex<VcpuThreads>>,
     transports: Vec<Arc<Mutex<Transport>>>,
+    balloon: Arc<balloon::Size>,
 }
 
 impl Control {
@@ -55,6 +63,7 @@ impl Control {
         shared: Arc<Shared>,
         threads: Arc<Mutex<VcpuThreads>>,
         transports: Vec<Arc<Mutex<Transport>>>,
+        balloon: Arc<balloon::Size>,
     ) -> Result<Control, VmmError> {
         let listener = UnixListener::bind(path).map_err(VmmError::io("make the socket", path))?;
         let control = Control {
@@ -64,6 +73,7 @@ impl Control {
             shared,
             threads,
             transports,
+            balloon,
         };
         control
             .listener
@@ -114,10 +124,23 @@ impl Control {
             Ok(Request::Pause) => lock(&self.threads).pause(&self.shared),
             Ok(Request::Resume) => lock(&self.threads).resume(&self.shared),
             Ok(Request::Stop) => self.shared.end(Ok(End::Stopped)),
+            Ok(Request::Balloon { mib }) => self.ask_for(mib),
             Ok(Request::Stats) => return self.stats(),
             Err(error) => return json!({"error": error.to_string()}),
         }
         json!({"ok": true})
+    }
+
+    /// Tells the guest that the host wants that much memory.
+    fn ask_for(&self, mib: u32) {
+        let pages = mib.saturating_mul(PAGES_PER_MIB);
+        self.balloon.target.store(pages, Ordering::Relaxed);
+        for transport in &self.transports {
+            let transport = lock(transport);
+            if transport.kind() == VIRTIO_ID_BALLOON {
+                transport.interrupt().configuration();
+            }
+        }
     }
 
     fn stats(&self) -> Value {
@@ -136,7 +159,19 @@ impl Control {
                 json!({"kind": transport.kind(), "errors": errors, "first_error": first})
             })
             .collect();
-        json!({"ok": true, "paused": self.shared.is_paused(), "marks": marks, "devices": devices})
+        let mib = |pages: &AtomicU32| pages.load(Ordering::Relaxed) / PAGES_PER_MIB;
+        let balloon = json!({
+            "target_mib": mib(&self.balloon.target),
+            "actual_mib": mib(&self.balloon.actual),
+            "discarded_bytes": self.balloon.discarded.load(Ordering::Relaxed),
+        });
+        json!({
+            "ok": true,
+            "paused": self.shared.is_paused(),
+            "marks": marks,
+            "devices": devices,
+            "balloon": balloon,
+        })
     }
 }
 

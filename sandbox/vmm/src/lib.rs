@@ -13,6 +13,7 @@ mod bus;
 mod config;
 mod control;
 mod error;
+pub mod jail;
 mod legacy;
 mod machine;
 mod memory;
@@ -20,7 +21,7 @@ mod program;
 mod vcpu;
 pub mod virtio;
 
-pub use config::{Config, Disk, Serial, Tap, Vsock};
+pub use config::{Config, Disk, Jail, Serial, Tap, Vsock};
 pub use error::VmmError;
 pub use machine::{End, run};
 pub use program::main;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
 use kvm_bindings::{KVM_PIT_SPEAKER_DUMMY, kvm_pit_config};
-use kvm_ioctls::{IoEventAddress, Kvm, VmFd};
+use kvm_ioctls::{IoEventAddress, Kvm, VcpuFd, VmFd};
 use vm_memory::GuestMemoryMmap;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use vmm_sys_util::signal::{Killable, SIGRTMIN, register_signal_handler};
@@ -18,11 +18,13 @@ use crate::control::Control;
 use crate::legacy::{Clock, Keyboard, Port, SERIAL_INTERRUPT, SerialLine, ports};
 use crate::vcpu::{self, Buses};
 use crate::virtio::Device;
+use crate::virtio::balloon::{self, Balloon};
 use crate::virtio::block::Block;
 use crate::virtio::mmio::{self, Transport};
+use crate::virtio::net::{Mac, Net, Tap};
 use crate::virtio::rng::Rng;
 use crate::virtio::vsock::Socket;
-use crate::{Config, VmmError, boot, memory};
+use crate::{Config, VmmError, boot, jail, memory};
 
 /// How a guest ended its machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,7 +204,8 @@ pub fn run(config: &Config) -> Result<End, VmmError> {
     let vm = create_vm(&kvm)?;
     let memory = memory::allocate(config.memory_mib)?;
     let shared = Arc::new(Shared::new(start, config.vcpus)?);
-    let transports = transports(config, &memory)?;
+    let balloon = Arc::new(balloon::Size::default());
+    let transports = transports(config, &memory, &balloon)?;
     let cmdline = cmdline(config, transports.len())?;
     let entry = boot::load(config, &cmdline, &memory)?;
     memory::give_to(&vm, &memory)?;
@@ -220,10 +223,23 @@ pub fn run(config: &Config) -> Result<End, VmmError> {
             Arc::clone(&shared),
             Arc::clone(&threads),
             transports.clone(),
+            balloon,
         )?;
         events.add_subscriber(Arc::new(Mutex::new(control)));
     }
-    start_vcpus(config, &kvm, &vm, entry, &buses, &shared, &threads)?;
+    let vcpus = (0..config.vcpus)
+        .map(|id| vcpu::create(&kvm, &vm, id, entry))
+        .collect::<Result<Vec<_>, _>>()?;
+    if let Some(jail) = &config.jail {
+        let directory = config
+            .vsock
+            .as_ref()
+            .and_then(|vsock| vsock.socket.parent());
+        jail::enter(jail, directory)?;
+    }
+    start_vcpus(vcpus, &buses, &shared, &threads)?;
+    // In debug builds, too, and whether there is a jail or not.
+    jail::confine_devices()?;
     while !shared.has_ended() {
         if let Err(error) = events.run() {
             shared.end(Err(VmmError::step_events(error)));
@@ -275,6 +291,7 @@ fn create_vm(kvm: &Kvm) -> Result<VmFd, VmmError> {
 fn transports(
     config: &Config,
     memory: &GuestMemoryMmap,
+    balloon: &Arc<balloon::Size>,
 ) -> Result<Vec<Arc<Mutex<Transport>>>, VmmError> {
     let mut devices: Vec<Box<dyn Device>> = Vec::new();
     for disk in &config.disks {
@@ -292,7 +309,17 @@ fn transports(
             .map_err(VmmError::io("make the socket", &vsock.socket))?;
         devices.push(Box::new(socket));
     }
+    for tap in &config.taps {
+        let mac: Mac = tap.mac.parse().map_err(|problem| VmmError::Config {
+            field: "taps.mac",
+            value: tap.mac.clone(),
+            problem,
+        })?;
+        let opened = Tap::open(&tap.name).map_err(VmmError::io("open the tap", &tap.name))?;
+        devices.push(Box::new(Net::new(opened, mac, tap.mtu.unwrap_or(1500))));
+    }
     devices.push(Box::new(Rng));
+    devices.push(Box::new(Balloon::new(Arc::clone(balloon))));
     devices
         .into_iter()
         .map(|device| {
@@ -372,11 +399,9 @@ fn buses(
     Ok(buses)
 }
 
+/// Each in a thread of its own, under the profile for such threads.
 fn start_vcpus(
-    config: &Config,
-    kvm: &Kvm,
-    vm: &VmFd,
-    entry: boot::Entry,
+    vcpus: Vec<VcpuFd>,
     buses: &Arc<Buses>,
     shared: &Arc<Shared>,
     threads: &Mutex<VcpuThreads>,
@@ -385,16 +410,15 @@ fn start_vcpus(
         step: "signal handler",
         source: io::Error::from_raw_os_error(error.errno()),
     })?;
-    let mut vcpus = Vec::new();
-    for id in 0..config.vcpus {
-        vcpus.push((id, vcpu::create(kvm, vm, id, entry)?));
-    }
-    for (id, vcpu) in vcpus {
+    for (id, vcpu) in (0..).zip(vcpus) {
         let buses = Arc::clone(buses);
         let shared = Arc::clone(shared);
         let thread = thread::Builder::new()
             .name(format!("vcpu-{id}"))
-            .spawn(move || vcpu::run(id, vcpu, &buses, &shared))
+            .spawn(move || match jail::confine_vcpu() {
+                Ok(()) => vcpu::run(id, vcpu, &buses, &shared),
+                Err(error) => shared.end(Err(error)),
+            })
             .map_err(VmmError::step("thread of a virtual CPU"))?;
         lock(threads).0.push(thread);
     }

@@ -6,12 +6,14 @@ use vm_memory::{
     Address, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, MmapRegion,
 };
 
-use crate::VmmError;
+use crate::{DeviceError, VmmError};
 
 /// Devices are between this and 4 GiB; RAM that would lie there starts at 4 GiB instead.
 pub(crate) const MMIO_START: u64 = 0xd000_0000;
 
 const FOUR_GIB: u64 = 1 << 32;
+
+const PAGE_BYTES: u64 = 4096;
 
 /// Address and length of each piece of RAM.
 pub(crate) fn ranges(memory_mib: u32) -> Vec<(u64, u64)> {
@@ -58,9 +60,65 @@ pub(crate) fn give_to(vm: &VmFd, memory: &GuestMemoryMmap) -> Result<(), VmmErro
     Ok(())
 }
 
+/// Gives guest memory back to the host: it reads as zeros afterwards. `address` and `length` are the guest's word;
+/// what is not whole pages of one piece of RAM is an error.
+#[expect(unsafe_code, reason = "madvise on the mapping of guest memory")]
+pub(crate) fn discard(
+    memory: &GuestMemoryMmap,
+    address: GuestAddress,
+    length: u64,
+) -> Result<(), DeviceError> {
+    let wrong = DeviceError::NotPages {
+        address: address.0,
+        length,
+    };
+    let Some(region) = memory.find_region(address) else {
+        return Err(wrong);
+    };
+    let offset = address.0 - region.start_addr().raw_value();
+    let inside = offset
+        .checked_add(length)
+        .is_some_and(|end| end <= region.len());
+    if !inside || offset % PAGE_BYTES != 0 || length % PAGE_BYTES != 0 {
+        return Err(wrong);
+    }
+    let mapping: &MmapRegion = region;
+    // SAFETY: the range lies within a private anonymous mapping of this process, checked above, to whose content
+    // nothing in Rust holds a reference: volatile accesses see zeros from now on.
+    unsafe {
+        rustix::mm::madvise(
+            mapping.as_ptr().add(offset as usize).cast(),
+            length as usize,
+            rustix::mm::Advice::LinuxDontNeed,
+        )
+    }
+    .map_err(|errno| DeviceError::Chain(errno.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_whole_pages_of_ram_are_discarded() {
+        use vm_memory::Bytes;
+        let memory = allocate(32).expect("memory");
+        let end = 32 << 20;
+        memory
+            .write_obj(7_u64, GuestAddress(0x3000))
+            .expect("in memory");
+        for (address, length) in [
+            (0x3001, 4096),
+            (0x3000, 4095),
+            (end, 4096),
+            (end - 4096, 8192),
+            (4096, u64::MAX),
+        ] {
+            assert!(discard(&memory, GuestAddress(address), length).is_err());
+        }
+        discard(&memory, GuestAddress(0x3000), 4096).expect("a page");
+        assert_eq!(memory.read_obj::<u64>(GuestAddress(0x3000)).ok(), Some(0));
+    }
 
     #[test]
     fn memory_leaves_a_gap_for_devices() {

@@ -2,7 +2,7 @@
 
 /// An archive being made.
 #[derive(Debug, Default)]
-pub(crate) struct Archive {
+pub struct Archive {
     bytes: Vec<u8>,
     next_inode: u32,
 }
@@ -11,17 +11,19 @@ const DIRECTORY: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
 
 impl Archive {
-    pub(crate) fn directory(&mut self, path: &str) {
+    /// A directory that everybody may enter.
+    pub fn directory(&mut self, path: &str) {
         self.entry(path, DIRECTORY | 0o755, &[]);
     }
 
     /// A regular file that everybody may execute.
-    pub(crate) fn file(&mut self, path: &str, content: &[u8]) {
+    pub fn file(&mut self, path: &str, content: &[u8]) {
         self.entry(path, REGULAR | 0o755, content);
     }
 
     /// The finished archive.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, &[]);
         self.bytes
     }

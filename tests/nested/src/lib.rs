@@ -19,6 +19,7 @@ mod serial;
 use std::io;
 use std::path::PathBuf;
 
+pub use cpio::Archive;
 pub use job::Job;
 pub use machine::run;
 

@@ -20,7 +20,7 @@ pub(crate) fn load(
     cmdline: &str,
     guest: &GuestMemoryMmap,
 ) -> Result<Entry, VmmError> {
-    let (instruction, kernel_end) = load_kernel(&config.kernel, guest)?;
+    let (instruction, kernel_end) = load_kernel(&config.kernel, config.memory_mib, guest)?;
     if cmdline.len() > CMDLINE_LIMIT {
         return Err(VmmError::Cmdline {
             length: cmdline.len(),
@@ -49,7 +49,11 @@ pub(crate) fn load(
 }
 
 /// Returns the PVH entry and the first address after the kernel.
-fn load_kernel(path: &Path, guest: &GuestMemoryMmap) -> Result<(u64, u64), VmmError> {
+fn load_kernel(
+    path: &Path,
+    memory_mib: u32,
+    guest: &GuestMemoryMmap,
+) -> Result<(u64, u64), VmmError> {
     let mut file = File::open(path).map_err(VmmError::io("open", path))?;
     let problem = |problem: String| VmmError::Kernel {
         path: path.to_owned(),
@@ -62,7 +66,7 @@ fn load_kernel(path: &Path, guest: &GuestMemoryMmap) -> Result<(u64, u64), VmmEr
                 "not an uncompressed ELF kernel (vmlinux)".to_owned()
             }
             loader::Error::Elf(elf::Error::ReadKernelImage) => {
-                "cut off, or larger than the guest's memory".to_owned()
+                format!("cut off, or larger than the guest's memory ({memory_mib} MiB)")
             }
             other => other.to_string(),
         })

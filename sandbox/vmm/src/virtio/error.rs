@@ -26,6 +26,14 @@ pub enum DeviceError {
         /// Which.
         index: usize,
     },
+    /// memory to be given back is not whole pages of RAM
+    #[error("{length} bytes at {address:#x} are not whole pages of memory")]
+    NotPages {
+        /// Where.
+        address: u64,
+        /// How much.
+        length: u64,
+    },
     /// reading or writing a chain failed
     #[error("chain: {0}")]
     Chain(#[from] std::io::Error),

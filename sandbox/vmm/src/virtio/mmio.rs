@@ -258,6 +258,7 @@ impl Transport {
             memory: &self.memory,
             queues: &mut self.queues,
             interrupt: &self.interrupt,
+            kicks: &self.kicks,
         };
         if let Err(error) = act(self.device.as_mut(), &mut guest) {
             self.fail(&error);

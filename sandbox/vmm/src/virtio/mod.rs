@@ -4,17 +4,23 @@
 //! interrupt. Neither needs KVM, so that every device is tested without one. One folder a device:
 //! `device.rs` is its model.
 
+pub mod balloon;
 pub mod block;
 mod error;
+#[cfg(test)]
+mod hostile;
 mod interrupt;
 pub(crate) mod mmio;
+pub mod net;
 pub mod rng;
 pub mod vsock;
 
 use std::os::fd::RawFd;
+use std::sync::Arc;
 
 use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
 use vm_memory::GuestMemoryMmap;
+use vmm_sys_util::eventfd::EventFd;
 
 pub use error::DeviceError;
 pub use interrupt::Interrupt;
@@ -39,6 +45,41 @@ pub struct Guest<'a> {
     pub queues: &'a mut [Queue],
     /// The device's interrupt.
     pub interrupt: &'a Interrupt,
+    /// The notifications of the queues.
+    pub kicks: &'a [Arc<EventFd>],
+}
+
+impl<'a> Guest<'a> {
+    /// Queue `index`, if the driver has set it up.
+    pub(crate) fn queue(&mut self, index: usize) -> Result<&mut Queue, DeviceError> {
+        self.queues
+            .get_mut(index)
+            .filter(|queue| queue.ready())
+            .ok_or(DeviceError::NoQueue { index })
+    }
+
+    /// The next chain of a queue, if there is one.
+    pub(crate) fn next(&mut self, index: usize) -> Result<Option<Chain<'a>>, DeviceError> {
+        let memory = self.memory;
+        Ok(self.queue(index)?.iter(memory)?.next())
+    }
+
+    /// Interrupts the guest after chains of a queue were used, if it wants that.
+    pub(crate) fn tell(&mut self, index: usize) -> Result<(), DeviceError> {
+        let memory = self.memory;
+        if self.queue(index)?.needs_notification(memory)? {
+            self.interrupt.used_buffers();
+        }
+        Ok(())
+    }
+
+    /// Has the queue served once more, after others have had their turn.
+    pub(crate) fn again(&self, index: usize) {
+        if let Some(kick) = self.kicks.get(index) {
+            // Full means that it is notified already.
+            kick.write(1).ok();
+        }
+    }
 }
 
 /// A device model.
@@ -85,37 +126,39 @@ pub(crate) fn copy_config(config: &[u8], offset: usize, data: &mut [u8]) {
     data[..count].copy_from_slice(&available[..count]);
 }
 
-/// Serves a queue until the guest has nothing more in it: `serve` gets each chain and returns how many bytes
+/// So many chains are served at a time, so that no guest keeps the thread of the devices for itself: neither by
+/// filling a queue as fast as it is emptied, nor with rings that lie over each other.
+pub(crate) const BUDGET: usize = 1024;
+
+/// Serves queue `index` until the guest has nothing more in it: `serve` gets each chain and returns how many bytes
 /// it has written to it. The guest is told when it wants to be.
 pub(crate) fn drain<'a>(
-    memory: &'a GuestMemoryMmap,
-    queue: &mut Queue,
-    interrupt: &Interrupt,
+    index: usize,
+    guest: &mut Guest<'a>,
     mut serve: impl FnMut(Chain<'a>) -> Result<u32, DeviceError>,
 ) -> Result<(), DeviceError> {
-    let mut used = false;
-    let outcome = loop {
-        queue.disable_notification(memory)?;
-        while let Some(chain) = next(queue, memory)? {
+    let memory = guest.memory;
+    let mut served = 0;
+    loop {
+        guest.queue(index)?.disable_notification(memory)?;
+        while served < BUDGET
+            && let Some(chain) = guest.next(index)?
+        {
             let head = chain.head_index();
             let written = serve(chain)?;
-            queue.add_used(memory, head, written)?;
-            used = true;
+            guest.queue(index)?.add_used(memory, head, written)?;
+            served += 1;
         }
-        if !queue.enable_notification(memory)? {
-            break Ok(());
+        if served >= BUDGET {
+            guest.again(index);
+            break;
         }
-    };
-    if used && queue.needs_notification(memory)? {
-        interrupt.used_buffers();
+        if !guest.queue(index)?.enable_notification(memory)? {
+            break;
+        }
     }
-    outcome
-}
-
-/// The next chain, if there is one.
-pub(crate) fn next<'a>(
-    queue: &mut Queue,
-    memory: &'a GuestMemoryMmap,
-) -> Result<Option<Chain<'a>>, DeviceError> {
-    Ok(queue.iter(memory)?.next())
+    if served > 0 {
+        guest.tell(index)?;
+    }
+    Ok(())
 }

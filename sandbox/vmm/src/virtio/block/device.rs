@@ -139,11 +139,7 @@ impl Device for Block {
 
     fn notified(&mut self, index: usize, guest: &mut Guest<'_>) -> Result<(), DeviceError> {
         let memory = guest.memory;
-        let queue = guest
-            .queues
-            .get_mut(index)
-            .ok_or(DeviceError::NoQueue { index })?;
-        drain(memory, queue, guest.interrupt, |chain| {
+        drain(index, guest, |chain| {
             let request = Request::parse(chain, memory)?;
             let (status, written) = self.execute(&request, memory);
             memory.write_obj(status as u8, request.status)?;

@@ -32,11 +32,7 @@ impl Device for Rng {
 
     fn notified(&mut self, index: usize, guest: &mut Guest<'_>) -> Result<(), DeviceError> {
         let memory = guest.memory;
-        let queue = guest
-            .queues
-            .get_mut(index)
-            .ok_or(DeviceError::NoQueue { index })?;
-        drain(memory, queue, guest.interrupt, |chain| {
+        drain(index, guest, |chain| {
             let mut random = [0; MAX_BYTES];
             let mut written = 0;
             for descriptor in chain.writable() {

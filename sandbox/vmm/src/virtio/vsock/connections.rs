@@ -221,7 +221,7 @@ impl Connections {
     }
 
     /// A packet of the guest with its data.
-    pub(super) fn from_guest(&mut self, header: &Header, data: &[u8]) {
+    pub(super) fn take(&mut self, header: &Header, data: &[u8]) {
         if !header.is_from(self.cid) {
             self.refuse(header);
             return;

@@ -10,7 +10,7 @@ use vm_memory::GuestMemoryMmap;
 
 use super::connections::Connections;
 use super::packet::{HEADER_BYTES, Header};
-use crate::virtio::{Chain, Device, DeviceError, Guest, copy_config, next};
+use crate::virtio::{BUDGET, Chain, Device, DeviceError, Guest, copy_config};
 
 const RECEIVE: usize = 0;
 const TRANSMIT: usize = 1;
@@ -42,29 +42,29 @@ impl Socket {
     /// Takes the guest's packets, as long as there is room for the answers.
     fn transmit(&mut self, guest: &mut Guest<'_>) -> Result<(), DeviceError> {
         let memory = guest.memory;
-        let index = TRANSMIT;
-        let queue = guest
-            .queues
-            .get_mut(index)
-            .ok_or(DeviceError::NoQueue { index })?;
-        let mut used = false;
+        let mut served = 0;
         loop {
-            queue.disable_notification(memory)?;
+            guest.queue(TRANSMIT)?.disable_notification(memory)?;
             while !self.connections.is_full()
-                && let Some(chain) = next(queue, memory)?
+                && served < BUDGET
+                && let Some(chain) = guest.next(TRANSMIT)?
             {
                 let head = chain.head_index();
                 let (header, length) = self.read_packet(chain, memory)?;
-                self.connections.from_guest(&header, &self.buffer[..length]);
-                queue.add_used(memory, head, 0)?;
-                used = true;
+                self.connections.take(&header, &self.buffer[..length]);
+                guest.queue(TRANSMIT)?.add_used(memory, head, 0)?;
+                served += 1;
             }
-            if !queue.enable_notification(memory)? || self.connections.is_full() {
+            if served >= BUDGET {
+                guest.again(TRANSMIT);
+                break;
+            }
+            if !guest.queue(TRANSMIT)?.enable_notification(memory)? || self.connections.is_full() {
                 break;
             }
         }
-        if used && queue.needs_notification(memory)? {
-            guest.interrupt.used_buffers();
+        if served > 0 {
+            guest.tell(TRANSMIT)?;
         }
         Ok(())
     }
@@ -101,19 +101,16 @@ impl Socket {
     /// Gives the guest what there is for it, as long as it has buffers.
     fn receive(&mut self, guest: &mut Guest<'_>) -> Result<(), DeviceError> {
         let memory = guest.memory;
-        let index = RECEIVE;
-        let queue = guest
-            .queues
-            .get_mut(index)
-            .ok_or(DeviceError::NoQueue { index })?;
-        if !queue.ready() {
-            return Ok(());
-        }
-        let mut used = false;
+        let mut served = 0;
         while self.connections.has_packet() {
-            let Some(chain) = next(queue, memory)? else {
+            if served >= BUDGET {
+                guest.again(RECEIVE);
+                break;
+            }
+            served += 1;
+            let Some(chain) = guest.next(RECEIVE)? else {
                 // The guest is to say when it has given buffers.
-                if queue.enable_notification(memory)? {
+                if guest.queue(RECEIVE)?.enable_notification(memory)? {
                     continue;
                 }
                 break;
@@ -121,14 +118,13 @@ impl Socket {
             let head = chain.head_index();
             let written = self.write_packet(chain, memory)?;
             if written == 0 {
-                queue.go_to_previous_position();
+                guest.queue(RECEIVE)?.go_to_previous_position();
                 break;
             }
-            queue.add_used(memory, head, written)?;
-            used = true;
+            guest.queue(RECEIVE)?.add_used(memory, head, written)?;
         }
-        if used && queue.needs_notification(memory)? {
-            guest.interrupt.used_buffers();
+        if served > 0 {
+            guest.tell(RECEIVE)?;
         }
         Ok(())
     }

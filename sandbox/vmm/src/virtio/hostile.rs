@@ -1,0 +1,316 @@
+//! Every device in front of a driver that writes anything: registers, rings, descriptors and buffers. What
+//! must hold: no panic, an end, no write outside of memory (which the mapping would not survive), and a device
+//! that was broken works again after a reset.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use virtio_bindings::virtio_mmio::{
+    VIRTIO_MMIO_DRIVER_FEATURES, VIRTIO_MMIO_DRIVER_FEATURES_SEL, VIRTIO_MMIO_QUEUE_AVAIL_LOW,
+    VIRTIO_MMIO_QUEUE_DESC_LOW, VIRTIO_MMIO_QUEUE_NUM, VIRTIO_MMIO_QUEUE_READY,
+    VIRTIO_MMIO_QUEUE_SEL, VIRTIO_MMIO_QUEUE_USED_LOW, VIRTIO_MMIO_STATUS,
+};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+use super::balloon::Balloon;
+use super::block::Block;
+use super::mmio::Transport;
+use super::net::{Mac, Net, Wire};
+use super::rng::Rng;
+use super::vsock::Socket;
+use super::{Device, EVENT_INDEX, INDIRECT, VERSION_1};
+use crate::bus::BusDevice;
+
+const MEMORY_BYTES: u64 = 1 << 20;
+const QUEUE_SIZE: u16 = 16;
+
+/// Where the driver of these tests puts the rings of queue `index`.
+fn ring(index: u32) -> u64 {
+    0x1000 + u64::from(index) * 0x3000
+}
+
+/// Buffers lie behind the rings.
+const BUFFERS: u64 = 0x1_0000;
+
+#[derive(Debug, Clone)]
+struct Descriptor {
+    address: u64,
+    length: u32,
+    flags: u16,
+    next: u16,
+}
+
+/// What the driver puts into one queue.
+#[derive(Debug, Clone)]
+struct Rings {
+    descriptors: Vec<Descriptor>,
+    available: Vec<u16>,
+    available_index: u16,
+    used_event: u16,
+    /// The used ring lies over the available one.
+    overlap: bool,
+}
+
+fn descriptor() -> impl Strategy<Value = Descriptor> {
+    let address = prop_oneof![
+        8 => (0..0x4000_u64).prop_map(|offset| BUFFERS + offset * 16),
+        1 => 0..MEMORY_BYTES + 0x1000,
+        1 => any::<u64>(),
+    ];
+    let length = prop_oneof![
+        4 => prop::sample::select(vec![0_u32, 1, 4, 12, 16, 44, 45, 512, 4096]),
+        1 => 0..0x2_0000_u32,
+        1 => any::<u32>(),
+    ];
+    let flags = prop_oneof![8 => 0..4_u16, 1 => 0..8_u16, 1 => any::<u16>()];
+    (address, length, flags, 0..QUEUE_SIZE + 2).prop_map(|(address, length, flags, next)| {
+        Descriptor {
+            address,
+            length,
+            flags,
+            next,
+        }
+    })
+}
+
+fn rings() -> impl Strategy<Value = Rings> {
+    (
+        vec(descriptor(), usize::from(QUEUE_SIZE)),
+        vec(0..QUEUE_SIZE + 2, usize::from(QUEUE_SIZE)),
+        prop_oneof![9 => 0..=QUEUE_SIZE, 1 => any::<u16>()],
+        any::<u16>(),
+        prop::bool::weighted(0.1),
+    )
+        .prop_map(
+            |(descriptors, available, available_index, used_event, overlap)| Rings {
+                descriptors,
+                available,
+                available_index,
+                used_event,
+                overlap,
+            },
+        )
+}
+
+fn memory() -> GuestMemoryMmap {
+    GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY_BYTES as usize)]).expect("memory")
+}
+
+fn set(transport: &mut Transport, register: u32, value: u32) {
+    transport.write(register.into(), &value.to_le_bytes());
+}
+
+fn status(transport: &mut Transport) -> u32 {
+    let mut value = [0; 4];
+    transport.read(VIRTIO_MMIO_STATUS.into(), &mut value);
+    u32::from_le_bytes(value)
+}
+
+/// Resets the device and sets it up as a driver does.
+fn set_up(transport: &mut Transport, rings: &[Rings], features: u64) {
+    set(transport, VIRTIO_MMIO_STATUS, 0);
+    set(transport, VIRTIO_MMIO_STATUS, 3);
+    for page in 0..2 {
+        set(transport, VIRTIO_MMIO_DRIVER_FEATURES_SEL, page);
+        let bits = (features | VERSION_1) >> (32 * page);
+        set(transport, VIRTIO_MMIO_DRIVER_FEATURES, bits as u32);
+    }
+    set(transport, VIRTIO_MMIO_STATUS, 11);
+    for (index, rings) in (0..).zip(rings) {
+        let start = ring(index) as u32;
+        let used = if rings.overlap { 0x1000 } else { 0x2000 };
+        set(transport, VIRTIO_MMIO_QUEUE_SEL, index);
+        set(transport, VIRTIO_MMIO_QUEUE_NUM, QUEUE_SIZE.into());
+        set(transport, VIRTIO_MMIO_QUEUE_DESC_LOW, start);
+        set(transport, VIRTIO_MMIO_QUEUE_AVAIL_LOW, start + 0x1000);
+        set(transport, VIRTIO_MMIO_QUEUE_USED_LOW, start + used);
+        set(transport, VIRTIO_MMIO_QUEUE_READY, 1);
+    }
+    set(transport, VIRTIO_MMIO_STATUS, 15);
+}
+
+fn fill(memory: &GuestMemoryMmap, index: u32, rings: &Rings) {
+    let start = ring(index);
+    let mut table = Vec::new();
+    for descriptor in &rings.descriptors {
+        table.extend_from_slice(&descriptor.address.to_le_bytes());
+        table.extend_from_slice(&descriptor.length.to_le_bytes());
+        table.extend_from_slice(&descriptor.flags.to_le_bytes());
+        table.extend_from_slice(&descriptor.next.to_le_bytes());
+    }
+    let mut available = vec![0, 0];
+    for word in [rings.available_index]
+        .iter()
+        .chain(&rings.available)
+        .chain([&rings.used_event])
+    {
+        available.extend_from_slice(&word.to_le_bytes());
+    }
+    for (address, bytes) in [(start, &table), (start + 0x1000, &available)] {
+        memory
+            .write_slice(bytes, GuestAddress(address))
+            .expect("in memory");
+    }
+}
+
+/// Lets the driver loose on a device, then checks that it can be set up again.
+fn attack(device: Box<dyn Device>, queues: &[Rings], content: &[u8], writes: &[(u32, u32)]) {
+    let memory = memory();
+    let mut transport = Transport::new(device, memory.clone()).expect("event descriptors");
+    let count = transport.kicks().len() as u32;
+    let queues: Vec<Rings> = queues
+        .iter()
+        .cycle()
+        .take(count as usize)
+        .cloned()
+        .collect();
+    for address in (BUFFERS..MEMORY_BYTES - content.len() as u64).step_by(content.len().max(16)) {
+        memory
+            .write_slice(content, GuestAddress(address))
+            .expect("in memory");
+    }
+    set_up(&mut transport, &queues, INDIRECT | EVENT_INDEX);
+    for round in 0..3 {
+        for index in 0..count {
+            fill(&memory, index, &queues[index as usize]);
+            transport.notified(index as usize);
+            transport.serve(|device, guest| device.host_ready(guest));
+        }
+        if let Some((register, value)) = writes.get(round) {
+            set(&mut transport, *register, *value);
+        }
+    }
+    transport.write(0x100, content);
+    transport.read(
+        0x100 + u64::from(content.first().copied().unwrap_or(0)),
+        &mut [0; 8],
+    );
+
+    let empty = Rings {
+        descriptors: Vec::new(),
+        available: Vec::new(),
+        available_index: 0,
+        used_event: 0,
+        overlap: false,
+    };
+    let queues = vec![empty; count as usize];
+    for index in 0..count {
+        memory
+            .write_slice(&[0; 0x3000], GuestAddress(ring(index)))
+            .expect("in memory");
+    }
+    set_up(&mut transport, &queues, 0);
+    assert_eq!(status(&mut transport), 15, "the device does not come back");
+    for index in 0..count {
+        transport.notified(index as usize);
+    }
+    assert_eq!(
+        status(&mut transport),
+        15,
+        "an empty queue broke the device"
+    );
+}
+
+/// Always has a frame, and loses what it gets.
+struct Endless;
+
+impl Wire for Endless {
+    fn receive(&mut self, frame: &mut [u8]) -> io::Result<usize> {
+        Ok(frame.len().min(100))
+    }
+
+    fn send(&mut self, _frame: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn descriptor(&self) -> Option<RawFd> {
+        None
+    }
+}
+
+fn disk() -> std::fs::File {
+    let disk = tempfile::tempfile().expect("a file");
+    disk.set_len(1 << 16).expect("a size");
+    disk
+}
+
+/// Headers of requests and packets as well as noise.
+fn content() -> impl Strategy<Value = Vec<u8>> {
+    let block = (0..6_u32, 0..200_u64).prop_map(|(kind, sector)| {
+        let mut bytes = kind.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&sector.to_le_bytes());
+        bytes
+    });
+    let packet = (
+        2..4_u64,
+        0..3_u32,
+        0..70_000_u32,
+        0..9_u16,
+        any::<[u32; 3]>(),
+    )
+        .prop_map(
+            |(source, port, length, operation, [flags, buffer, forwarded])| {
+                let mut bytes = source.to_le_bytes().to_vec();
+                bytes.extend_from_slice(&2_u64.to_le_bytes());
+                for word in [port, port, length] {
+                    bytes.extend_from_slice(&word.to_le_bytes());
+                }
+                bytes.extend_from_slice(&1_u16.to_le_bytes());
+                bytes.extend_from_slice(&operation.to_le_bytes());
+                for word in [flags & 3, buffer, forwarded] {
+                    bytes.extend_from_slice(&word.to_le_bytes());
+                }
+                bytes.resize(64, 0);
+                bytes
+            },
+        );
+    prop_oneof![block, packet, vec(any::<u8>(), 16..64)]
+}
+
+/// Any registers of the transport and the queues.
+fn writes() -> impl Strategy<Value = Vec<(u32, u32)>> {
+    vec((0..0x110_u32, any::<u32>()), 3)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn block(queues in vec(rings(), 1), content in content(), writes in writes(), read_only: bool) {
+        let block = Block::new(disk(), read_only, "serial").expect("a disk");
+        attack(Box::new(block), &queues, &content, &writes);
+    }
+
+    #[test]
+    fn rng(queues in vec(rings(), 1), content in content(), writes in writes()) {
+        attack(Box::new(Rng), &queues, &content, &writes);
+    }
+
+    #[test]
+    fn net(queues in vec(rings(), 2), content in content(), writes in writes()) {
+        attack(Box::new(Net::new(Endless, Mac([2; 6]), 1500)), &queues, &content, &writes);
+    }
+
+    #[test]
+    fn balloon(queues in vec(rings(), 3), content in content(), writes in writes()) {
+        attack(Box::new(Balloon::new(Arc::default())), &queues, &content, &writes);
+    }
+
+    #[test]
+    fn vsock(queues in vec(rings(), 3), content in content(), writes in writes()) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("vsock");
+        // Somebody listens on port 0, and somebody asks for port 1 of the guest.
+        let mut port = path.clone().into_os_string();
+        port.push("_0");
+        let _listener = std::os::unix::net::UnixListener::bind(port).expect("a socket");
+        let socket = Socket::new(3, &path).expect("a socket");
+        let mut host = std::os::unix::net::UnixStream::connect(&path).expect("it listens");
+        io::Write::write_all(&mut host, b"CONNECT 1\n").expect("it reads");
+        attack(Box::new(socket), &queues, &content, &writes);
+    }
+}

@@ -1,0 +1,59 @@
+//! All tests that need KVM.
+
+#[path = "machine/bad_input.rs"]
+mod bad_input;
+#[path = "machine/balloon.rs"]
+mod balloon;
+#[path = "machine/block.rs"]
+mod block;
+#[path = "machine/control.rs"]
+mod control;
+#[path = "machine/jail.rs"]
+mod jail;
+#[path = "machine/net.rs"]
+mod net;
+#[path = "machine/vsock.rs"]
+mod vsock;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// A test by its name.
+type Case = (&'static str, fn());
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    if caisson_vm_tests::guest::kernel().is_none() {
+        println!("no guest kernel (CAISSON_GUEST_KERNEL names one): nothing is tested");
+        println!("test result: ok. 0 passed; 0 failed; nothing ran");
+        return ExitCode::SUCCESS;
+    }
+    if !arguments.list && !caisson_vm_tests::host::has_kvm() {
+        return caisson_vm_tests::host::run_in_nested_machine();
+    }
+    let trials = [
+        bad_input::CASES,
+        balloon::CASES,
+        block::CASES,
+        control::CASES,
+        jail::CASES,
+        net::CASES,
+        vsock::CASES,
+    ]
+    .concat()
+    .into_iter()
+    .map(|(name, case): Case| {
+        Trial::test(name, move || {
+            case();
+            Ok(())
+        })
+    })
+    .collect();
+    // The nested machine has one processor, which two guests would only slow down.
+    let arguments = Arguments {
+        test_threads: Some(1),
+        ..arguments
+    };
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

@@ -1,345 +1,276 @@
-//! `linux.seccomp`: which profiles the sandbox's own, stricter filter may stand in for.
+//! `linux.seccomp`: a profile becomes part of the guests' filter, before the sandbox's own decision.
 //!
-//! No guest call reaches the host kernel by a profile's leave: the guest's filter is made from the syscall
-//! table alone. The default profiles of containerd, Docker and Podman only forbid what the sandbox forbids
-//! anyhow, so they are accepted and add nothing. A profile that forbids more (say, `mkdir`) would have to be
-//! enforced and is refused by naming the call, as is one that asks for a listener, a log or a tracer.
+//! What the profile forbids is forbidden as runc would have it; what it allows is still served, refused or native by
+//! the syscall table. A listener, a log and a tracer have no place in a sandbox and are refused by name, as is a
+//! profile under which no program could be started.
 
 use std::collections::BTreeSet;
 
+use caisson_abi::row_named;
+use caisson_kernel::profile::{Argument, Comparison, Profile, ProfileRule, Verdict};
+
 use super::SpecError;
-use super::types::{Seccomp, Spec};
+use super::types::{Seccomp, SeccompArgument, SeccompRule, Spec};
 
-/// Calls that default profiles forbid and that the sandbox refuses, or answers from its own state
-/// where they can do no harm to the host.
-const HARMLESS_TO_FORBID: &[&str] = &[
-    "_sysctl",
-    "acct",
-    "add_key",
-    "adjtimex",
-    "afs_syscall",
-    "bpf",
-    "cachestat",
-    "clock_adjtime",
-    "clock_settime",
-    "clone",
-    "clone3",
-    "create_module",
-    "delete_module",
-    "fanotify_init",
-    "finit_module",
-    "fsconfig",
-    "fsmount",
-    "fsopen",
-    "fspick",
-    "get_kernel_syms",
-    "get_mempolicy",
-    "getpmsg",
-    "init_module",
-    "io_pgetevents",
-    "io_setup",
-    "io_submit",
-    "io_cancel",
-    "io_destroy",
-    "io_getevents",
-    "io_uring_enter",
-    "io_uring_register",
-    "io_uring_setup",
-    "ioperm",
-    "iopl",
-    "kcmp",
-    "kexec_file_load",
-    "kexec_load",
-    "keyctl",
-    "landlock_add_rule",
-    "landlock_create_ruleset",
-    "landlock_restrict_self",
-    "listmount",
-    "lookup_dcookie",
-    "lsm_get_self_attr",
-    "lsm_list_modules",
-    "lsm_set_self_attr",
-    "map_shadow_stack",
-    "mbind",
-    "memfd_secret",
-    "migrate_pages",
-    "mincore",
-    "modify_ldt",
-    "mount",
-    "mount_setattr",
-    "move_mount",
-    "move_pages",
-    "mseal",
-    "name_to_handle_at",
-    "nfsservctl",
-    "open_by_handle_at",
-    "open_tree",
-    "perf_event_open",
-    "personality",
-    "pidfd_getfd",
-    "pidfd_open",
-    "pivot_root",
-    "process_madvise",
-    "process_mrelease",
-    "process_vm_readv",
-    "process_vm_writev",
-    "ptrace",
-    "putpmsg",
-    "query_module",
-    "quotactl",
-    "quotactl_fd",
-    "reboot",
-    "request_key",
-    "security",
-    "set_mempolicy",
-    "set_mempolicy_home_node",
-    "setdomainname",
-    "sethostname",
-    "setns",
-    "settimeofday",
-    "socketcall",
-    "statmount",
-    "stime",
-    "swapoff",
-    "swapon",
-    "syslog",
-    "sysfs",
-    "tuxcall",
-    "umount",
-    "umount2",
-    "unshare",
-    "uprobe",
-    "uretprobe",
-    "uselib",
-    "userfaultfd",
-    "ustat",
-    "vhangup",
-    "vm86",
-    "vm86old",
-    "vmsplice",
-    "vserver",
-];
-
-/// Calls that every allow-list for real programs names: a list without one of them confines on purpose.
-const EVERYDAY: &[&str] = &[
-    "accept4",
-    "bind",
-    "brk",
-    "chdir",
-    "chmod",
-    "chown",
+/// Calls that the sandbox's loader and every program make to begin at all.
+const NEEDED: [&str; 7] = [
     "close",
-    "connect",
-    "dup2",
-    "epoll_wait",
     "execve",
     "exit_group",
-    "fchmodat",
-    "fchownat",
-    "fork",
-    "fstat",
-    "fsync",
-    "ftruncate",
-    "futex",
-    "getdents64",
-    "getpid",
-    "getuid",
-    "ioctl",
-    "kill",
-    "link",
-    "linkat",
-    "listen",
-    "lseek",
-    "mkdir",
-    "mkdirat",
     "mmap",
-    "mprotect",
     "munmap",
-    "openat",
-    "pipe2",
-    "poll",
-    "prctl",
     "pread64",
-    "pwrite64",
-    "read",
-    "readlink",
-    "recvmsg",
-    "rename",
-    "renameat2",
-    "rmdir",
-    "rt_sigaction",
-    "sendmsg",
-    "setgid",
-    "setuid",
-    "socket",
-    "stat",
-    "statx",
-    "symlink",
-    "symlinkat",
-    "truncate",
-    "unlink",
-    "unlinkat",
-    "utimensat",
-    "vfork",
-    "wait4",
     "write",
-    "writev",
 ];
 
+const EPERM: u64 = 1;
+const ENOSYS: u16 = 38;
+
 pub fn check(spec: &Spec) -> Result<(), SpecError> {
-    let Some(profile) = &spec.linux.seccomp else {
-        return Ok(());
-    };
-    if !profile.listener_path.is_empty() {
-        let reason = "the sandbox itself is the only listener";
-        return Err(SpecError::unsupported(
-            "linux.seccomp.listenerPath",
-            &profile.listener_path,
-            reason,
-        ));
-    }
-    if let Some(flag) = profile
-        .flags
-        .iter()
-        .find(|flag| flag.as_str() == "SECCOMP_FILTER_FLAG_LOG")
-    {
-        return Err(SpecError::unsupported(
-            "linux.seccomp.flags",
-            flag,
-            "denied calls are not logged",
-        ));
-    }
-    match profile.default_action.as_str() {
-        "SCMP_ACT_ALLOW" => deny_list(profile),
-        "SCMP_ACT_ERRNO" | "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" | "SCMP_ACT_KILL_PROCESS" => {
-            allow_list(profile)
-        }
-        "" => Err(SpecError::missing("linux.seccomp.defaultAction")),
-        other => Err(SpecError::unsupported(
-            "linux.seccomp.defaultAction",
-            other,
-            "only allow, errno and kill are",
-        )),
-    }
+    profile(spec).map(drop)
 }
 
-/// Index, action and names of every rule.
-fn rules(profile: &Seccomp) -> impl Iterator<Item = (usize, &str, Vec<&str>)> {
-    profile.syscalls.iter().enumerate().map(|(index, rule)| {
-        let names = rule["names"]
-            .as_array()
-            .map(|names| names.iter().filter_map(|name| name.as_str()).collect());
-        (
-            index,
-            rule["action"].as_str().unwrap_or(""),
-            names.unwrap_or_default(),
-        )
+/// The profile of a spec, in the filter's terms.
+pub fn profile(spec: &Spec) -> Result<Option<Profile>, SpecError> {
+    let Some(from) = &spec.linux.seccomp else {
+        return Ok(None);
+    };
+    refuse(from)?;
+    let field = "linux.seccomp.defaultAction";
+    if from.default_action.is_empty() {
+        return Err(SpecError::missing(field));
+    }
+    let default = verdict(&from.default_action, from.default_errno_ret, field)?;
+    let mut profile = Profile {
+        default,
+        rules: Vec::new(),
+    };
+    for (index, rule) in from.syscalls.iter().enumerate() {
+        add(&mut profile, index, rule)?;
+    }
+    startable(&profile)?;
+    Ok(Some(profile))
+}
+
+fn refuse(from: &Seccomp) -> Result<(), SpecError> {
+    for (field, value) in [
+        ("linux.seccomp.listenerPath", &from.listener_path),
+        ("linux.seccomp.listenerMetadata", &from.listener_metadata),
+    ] {
+        if !value.is_empty() {
+            let reason = "the sandbox itself is the only listener";
+            return Err(SpecError::unsupported(field, value, reason));
+        }
+    }
+    const LOG: &str = "SECCOMP_FILTER_FLAG_LOG";
+    // The others change nothing here: every filter of a guest is installed by its only thread, and mitigations stay.
+    const HARMLESS: [&str; 3] = [
+        "SECCOMP_FILTER_FLAG_TSYNC",
+        "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+    ];
+    for (index, flag) in from.flags.iter().enumerate() {
+        let field = format!("linux.seccomp.flags[{index}]");
+        if flag == LOG {
+            let reason = "denied calls are not logged";
+            return Err(SpecError::unsupported(field, flag, reason));
+        }
+        if !HARMLESS.contains(&flag.as_str()) {
+            return Err(SpecError::invalid(field, flag, "no such flag"));
+        }
+    }
+    Ok(())
+}
+
+fn verdict(action: &str, errno: Option<u64>, field: &str) -> Result<Verdict, SpecError> {
+    let number = u16::try_from(errno.unwrap_or(EPERM)).map_err(|_| {
+        let value = errno.unwrap_or(0);
+        SpecError::invalid(format!("{field}, errnoRet"), value, "not an error number")
+    })?;
+    Ok(match action {
+        "SCMP_ACT_ALLOW" => Verdict::Pass,
+        "SCMP_ACT_ERRNO" => Verdict::Errno(number),
+        "SCMP_ACT_TRAP" => Verdict::Trap,
+        "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => Verdict::KillThread,
+        "SCMP_ACT_KILL_PROCESS" => Verdict::KillProcess,
+        // What Linux answers where no tracer is attached, and in a sandbox none can be.
+        "SCMP_ACT_TRACE" => Verdict::Errno(ENOSYS),
+        "SCMP_ACT_NOTIFY" => {
+            let reason = "the sandbox itself is the only listener";
+            return Err(SpecError::unsupported(field, action, reason));
+        }
+        "SCMP_ACT_LOG" => {
+            let reason = "calls are not logged";
+            return Err(SpecError::unsupported(field, action, reason));
+        }
+        other => return Err(SpecError::invalid(field, other, "no such action")),
     })
 }
 
-fn deny_list(profile: &Seccomp) -> Result<(), SpecError> {
-    rules(profile).try_for_each(|(index, action, names)| refuse_denial(index, action, &names))
+/// Names that are no calls of x86-64 are left out, as libseccomp does: profiles list those of all architectures.
+fn add(profile: &mut Profile, index: usize, from: &SeccompRule) -> Result<(), SpecError> {
+    let field = |name: &str| format!("linux.seccomp.syscalls[{index}].{name}");
+    if from.names.is_empty() {
+        return Err(SpecError::missing(field("names")));
+    }
+    let verdict = verdict(&from.action, from.errno_ret, &field("action"))?;
+    let mut arguments = Vec::with_capacity(from.args.len());
+    for (at, argument) in from.args.iter().enumerate() {
+        arguments.push(compared(argument, &field(&format!("args[{at}]")))?);
+    }
+    // Conditions on one argument twice cannot all be meant; runc makes them alternatives.
+    let indexes: BTreeSet<usize> = arguments.iter().map(|argument| argument.index).collect();
+    let alternatives: Vec<Vec<Argument>> = if indexes.len() < arguments.len() {
+        arguments
+            .into_iter()
+            .map(|argument| vec![argument])
+            .collect()
+    } else {
+        vec![arguments]
+    };
+    for number in from
+        .names
+        .iter()
+        .filter_map(|name| row_named(name))
+        .map(|row| row.number)
+    {
+        let rules = alternatives.iter().map(|arguments| ProfileRule {
+            number,
+            arguments: arguments.clone(),
+            verdict,
+        });
+        profile.rules.extend(rules);
+    }
+    Ok(())
 }
 
-fn refuse_denial(index: usize, action: &str, names: &[&str]) -> Result<(), SpecError> {
-    if action == "SCMP_ACT_ALLOW" {
-        return Ok(());
-    }
-    if ![
-        "SCMP_ACT_ERRNO",
-        "SCMP_ACT_KILL",
-        "SCMP_ACT_KILL_THREAD",
-        "SCMP_ACT_KILL_PROCESS",
-    ]
-    .contains(&action)
-    {
-        let field = format!("linux.seccomp.syscalls[{index}].action");
-        return Err(SpecError::unsupported(
-            field,
-            action,
-            "only allow, errno and kill are",
+fn compared(from: &SeccompArgument, field: &str) -> Result<Argument, SpecError> {
+    let index = from.index as usize;
+    if index > 5 {
+        let reason = "there are six arguments, 0 to 5";
+        return Err(SpecError::invalid(
+            format!("{field}.index"),
+            from.index,
+            reason,
         ));
     }
-    match names.iter().find(|name| !HARMLESS_TO_FORBID.contains(name)) {
-        Some(name) => {
-            let reason = "profiles stricter than the sandbox's own filter are not enforced yet";
-            Err(SpecError::unsupported(
-                format!("linux.seccomp.syscalls[{index}].names"),
-                name,
-                reason,
-            ))
+    let (comparison, value) = match from.op.as_str() {
+        "SCMP_CMP_EQ" => (Comparison::Equal, from.value),
+        "SCMP_CMP_NE" => (Comparison::NotEqual, from.value),
+        "SCMP_CMP_LT" => (Comparison::Less, from.value),
+        "SCMP_CMP_LE" => (Comparison::AtMost, from.value),
+        "SCMP_CMP_GE" => (Comparison::AtLeast, from.value),
+        "SCMP_CMP_GT" => (Comparison::Greater, from.value),
+        "SCMP_CMP_MASKED_EQ" => (Comparison::Masked(from.value), from.value_two),
+        other => {
+            let field = format!("{field}.op");
+            return Err(SpecError::invalid(field, other, "no such comparison"));
         }
-        None => Ok(()),
-    }
+    };
+    Ok(Argument {
+        index,
+        comparison,
+        value,
+    })
 }
 
-fn allow_list(profile: &Seccomp) -> Result<(), SpecError> {
-    let mut allowed = BTreeSet::new();
-    for (index, action, names) in rules(profile) {
-        if action == "SCMP_ACT_ALLOW" {
-            allowed.extend(names);
-        } else {
-            refuse_denial(index, action, &names)?;
-        }
-    }
-    match EVERYDAY.iter().find(|name| !allowed.contains(*name)) {
-        Some(name) => {
-            let reason = format!(
-                "forbids {name}: profiles stricter than the sandbox's own filter are not enforced yet"
-            );
-            Err(SpecError::unsupported(
-                "linux.seccomp.defaultAction",
-                &profile.default_action,
+fn startable(profile: &Profile) -> Result<(), SpecError> {
+    for name in NEEDED {
+        let Some(row) = row_named(name) else { continue };
+        let mut rules = profile
+            .rules
+            .iter()
+            .filter(|rule| rule.number == row.number);
+        let passes = rules.any(|rule| rule.arguments.is_empty() && rule.verdict == Verdict::Pass);
+        let touched = profile.rules.iter().any(|rule| rule.number == row.number);
+        if !passes && (touched || profile.default != Verdict::Pass) {
+            let reason = "no program could be started without it";
+            return Err(SpecError::unsupported(
+                "linux.seccomp",
+                format!("forbids {name}"),
                 reason,
-            ))
+            ));
         }
-        None => Ok(()),
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    fn outcome(profile: serde_json::Value) -> Result<(), String> {
+    fn outcome(profile: Value) -> Result<Profile, String> {
         let mut spec = Spec::default();
         spec.linux.seccomp = Some(serde_json::from_value(profile).expect("well-typed"));
-        check(&spec).map_err(|error| error.to_string())
+        super::profile(&spec)
+            .map(|profile| profile.expect("given"))
+            .map_err(|error| error.to_string())
+    }
+
+    fn deny(names: &[&str], action: &str, args: Value) -> Value {
+        json!({"defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": names, "action": action, "errnoRet": 7, "args": args}]})
     }
 
     #[test]
-    fn a_default_allow_list_is_accepted_and_a_tight_one_refused() {
-        let rule = |names: &[&str]| json!({"names": names, "action": "SCMP_ACT_ALLOW"});
-        outcome(json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule(EVERYDAY)]}))
-            .expect("default profile");
-        let without: Vec<&str> = EVERYDAY
-            .iter()
-            .copied()
-            .filter(|name| *name != "mkdir")
-            .collect();
-        let message =
-            outcome(json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule(&without)]}))
-                .expect_err("tight");
-        assert!(
-            message.contains("linux.seccomp.defaultAction") && message.contains("mkdir"),
-            "{message}"
-        );
+    fn rules_are_translated_and_unknown_names_left_out() {
+        let profile = outcome(deny(
+            &["getcwd", "bdflush", "breakpoint"],
+            "SCMP_ACT_ERRNO",
+            json!([]),
+        ))
+        .expect("valid");
+        assert_eq!(profile.default, Verdict::Pass);
+        assert_eq!(profile.rules.len(), 1);
+        assert_eq!(profile.rules[0].verdict, Verdict::Errno(7));
     }
 
     #[test]
-    fn a_deny_list_may_only_forbid_what_the_sandbox_forbids() {
-        let deny = |name: &str, action: &str| json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [name], "action": action}]});
-        outcome(deny("bpf", "SCMP_ACT_ERRNO")).expect("bpf is refused anyhow");
-        assert!(
-            outcome(deny("getcwd", "SCMP_ACT_ERRNO"))
-                .expect_err("getcwd")
-                .contains("\"getcwd\"")
+    fn the_same_argument_twice_means_either() {
+        let twice = json!([{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}, {"index": 0, "value": 2, "op": "SCMP_CMP_EQ"}]);
+        assert_eq!(
+            outcome(deny(&["socket"], "SCMP_ACT_ERRNO", twice))
+                .expect("valid")
+                .rules
+                .len(),
+            2
         );
-        assert!(
-            outcome(deny("bpf", "SCMP_ACT_NOTIFY"))
-                .expect_err("notify")
-                .contains("SCMP_ACT_NOTIFY")
-        );
+        let both = json!([{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}, {"index": 1, "value": 2, "op": "SCMP_CMP_EQ"}]);
+        let profile = outcome(deny(&["socket"], "SCMP_ACT_ERRNO", both)).expect("valid");
+        assert_eq!(profile.rules[0].arguments.len(), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_named() {
+        let message = |profile: Value| outcome(profile).expect_err("refused");
+        let rows = [
+            (
+                deny(&["getcwd"], "SCMP_ACT_NOTIFY", json!([])),
+                "linux.seccomp.syscalls[0].action: \"SCMP_ACT_NOTIFY\"",
+            ),
+            (
+                deny(&["getcwd"], "SCMP_ACT_SING", json!([])),
+                "SCMP_ACT_SING",
+            ),
+            (deny(&["mmap"], "SCMP_ACT_ERRNO", json!([])), "forbids mmap"),
+            (
+                deny(
+                    &["getcwd"],
+                    "SCMP_ACT_ERRNO",
+                    json!([{"index": 6, "op": "SCMP_CMP_EQ"}]),
+                ),
+                "linux.seccomp.syscalls[0].args[0].index",
+            ),
+            (json!({"defaultAction": "SCMP_ACT_ERRNO"}), "forbids close"),
+            (
+                json!({"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_LOG"]}),
+                "linux.seccomp.flags[0]",
+            ),
+        ];
+        for (profile, part) in rows {
+            let message = message(profile);
+            assert!(message.contains(part), "{message}");
+        }
     }
 }

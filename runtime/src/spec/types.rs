@@ -166,17 +166,22 @@ shape! {
         uid: Option<u32>,
         gid: Option<u32>,
     }
-    /// Only what decides whether the profile may be replaced by our own filter; the rules themselves
-    /// are kept raw.
     Seccomp {
         default_action: String,
-        default_errno_ret: Option<Value>,
+        default_errno_ret: Option<u64>,
         architectures: Vec<String>,
         flags: Vec<String>,
         listener_path: String,
         listener_metadata: String,
-        syscalls: Vec<Value>,
+        syscalls: Vec<SeccompRule>,
     }
+    SeccompRule {
+        names: Vec<String>,
+        action: String,
+        errno_ret: Option<u64>,
+        args: Vec<SeccompArgument>,
+    }
+    SeccompArgument { index: u32, value: u64, value_two: u64, op: String, }
     Resources {
         devices: Vec<DeviceCgroup>,
         memory: Memory,

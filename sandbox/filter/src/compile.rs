@@ -12,9 +12,10 @@ use caisson_abi::{
 
 use crate::assemble::{Assembler, Label};
 use crate::instruction::{Delivery, Program, code, return_value};
+use crate::profile::Profile;
 
 /// Offsets into `struct seccomp_data`.
-const NUMBER: u32 = 0;
+pub(crate) const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 const ARGUMENTS: u32 = 16;
 
@@ -41,6 +42,12 @@ pub struct Options {
 /// The filter of a guest: what [`caisson_abi::deliver`] says, as BPF.
 #[must_use]
 pub fn compile(options: &Options) -> Program {
+    compile_within(options, None)
+}
+
+/// As [`compile`], with what a profile of `config.json` forbids forbidden first.
+#[must_use]
+pub fn compile_within(options: &Options, profile: Option<&Profile>) -> Program {
     let mut compiler = Compiler {
         assembler: Assembler::default(),
         secret: options.secret,
@@ -55,6 +62,9 @@ pub fn compile(options: &Options) -> Program {
     compiler.end(Action::Kill);
     compiler.assembler.place(known);
     compiler.assembler.load(NUMBER);
+    if let Some(profile) = profile {
+        compiler.profile(profile);
+    }
     compiler.ranges(&ranges(options.level, options.scope));
     compiler.assembler.assemble()
 }
@@ -123,9 +133,9 @@ fn ranges(level: Level, scope: Scope) -> Vec<Range> {
     ranges
 }
 
-struct Compiler {
-    assembler: Assembler,
-    secret: u64,
+pub(crate) struct Compiler {
+    pub(crate) assembler: Assembler,
+    pub(crate) secret: u64,
     delivery: Delivery,
 }
 
@@ -235,7 +245,7 @@ impl Compiler {
     }
 
     /// Compares all 64 bits of an argument.
-    fn equal(&mut self, argument: usize, value: u64, holds: Label, fails: Label) {
+    pub(crate) fn equal(&mut self, argument: usize, value: u64, holds: Label, fails: Label) {
         let upper_holds = self.assembler.label();
         self.assembler.load(high(argument));
         self.assembler
@@ -248,11 +258,11 @@ impl Compiler {
 }
 
 /// The offset of the low word of an argument; x86-64 is little-endian.
-fn low(argument: usize) -> u32 {
+pub(crate) fn low(argument: usize) -> u32 {
     ARGUMENTS + 8 * argument as u32
 }
 
-fn high(argument: usize) -> u32 {
+pub(crate) fn high(argument: usize) -> u32 {
     low(argument) + 4
 }
 

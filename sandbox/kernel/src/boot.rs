@@ -89,6 +89,8 @@ pub struct Boot {
     pub transport: TransportKind,
     /// A log of the calls that guests make.
     pub strace: Option<(OwnedFd, TraceScope)>,
+    /// What the configuration forbids its guests.
+    pub profile: Option<caisson_filter::Profile>,
     /// Execution domain of every guest process, personality(2).
     pub personality: Option<u32>,
 }

@@ -1,11 +1,11 @@
 //! The guest's filter in the form that seccomp(2) takes.
 
 use caisson_abi::Level;
-use caisson_filter::{Delivery, Options, Scope};
+use caisson_filter::{Delivery, Options, Profile, Scope};
 use caisson_wire::{FilterFacts, TransportKind};
 
-/// The filter of a process of the sandbox that these facts are of.
-pub fn compile(facts: &FilterFacts) -> Vec<libc::sock_filter> {
+/// The filter of a process of the sandbox that these facts are of, with what the configuration's profile forbids.
+pub fn compile(facts: &FilterFacts, profile: Option<&Profile>) -> Vec<libc::sock_filter> {
     let options = Options {
         level: Level::Standard,
         secret: facts.secret,
@@ -19,7 +19,7 @@ pub fn compile(facts: &FilterFacts) -> Vec<libc::sock_filter> {
             Scope::Needed
         },
     };
-    caisson_filter::compile(&options)
+    caisson_filter::compile_within(&options, profile)
         .instructions
         .iter()
         .map(|i| libc::sock_filter {

@@ -36,6 +36,8 @@ mod watch;
 pub use boot::{
     Boot, BootError, ConsoleSize, DeviceKind, DeviceRule, NamespaceKind, Prepared, Termination, run,
 };
+/// Profiles of a configuration, in the filter's terms.
+pub use caisson_filter as profile;
 pub use filter::compile as guest_filter;
 
 /// Exit status of the app kernel when it can serve no longer: nothing a guest's exit status looks like is

@@ -12,7 +12,7 @@ use crate::Runtime;
 /// The applets tests use.
 const APPLETS: &[&str] = &[
     "sh", "true", "cat", "sleep", "ls", "id", "mount", "touch", "kill", "hostname", "dd", "grep",
-    "stat", "tty", "cut", "head", "tr", "wc", "uname",
+    "stat", "tty", "cut", "head", "tr", "wc", "uname", "mkdir", "ln",
 ];
 
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use crate::RuntimeError;
 use crate::cgroup::{self, Inherited};
 use crate::namespace::Origin;
 use crate::rootfs::{KernelMounts, Tree};
-use crate::spec::{SpecError, home};
+use crate::spec::{SpecError, home, seccomp};
 
 /// `caisson-kernel ID BOOT_FD PARENT_PID`: never returns.
 pub fn main(mut arguments: impl Iterator<Item = String>) -> ! {
@@ -340,6 +340,7 @@ fn plan(
         readonly_root: spec.root.as_ref().is_some_and(|root| root.readonly),
         transport: description.transport,
         strace: None,
+        profile: seccomp::profile(spec)?,
         personality: spec.linux.personality(),
     })
 }

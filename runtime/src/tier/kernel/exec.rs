@@ -12,8 +12,8 @@ use super::{ask, converse};
 use crate::RuntimeError;
 use crate::cgroup::Inherited;
 use crate::process::ProcessId;
-use crate::spec::home;
 use crate::spec::schedule::{self, Which};
+use crate::spec::{home, seccomp};
 use crate::tier::{Exec, Running};
 
 /// Ends a process that was not adopted.
@@ -119,7 +119,8 @@ fn spawn(
             });
         }
     };
-    let filter = caisson_kernel::guest_filter(&facts);
+    let profile = seccomp::profile(&exec.state.spec)?;
+    let filter = caisson_kernel::guest_filter(&facts, profile.as_ref());
     let landlock =
         caisson_sys::landlock::deny_all().map_err(RuntimeError::step("landlock_create_ruleset"))?;
     let files = exec.cgroup.guest_files(Inherited::Nothing)?;

@@ -321,7 +321,7 @@ fn spawn(kernel: &Kernel, boot: &Boot, console: Option<&Console>) -> Result<Gues
             .map_err(BootError::host("setns to a namespace given by path"))?;
         new.remove(kind);
     }
-    let filter = crate::filter::compile(&kernel.filter_facts());
+    let filter = crate::filter::compile(&kernel.filter_facts(), boot.profile.as_ref());
     let landlock =
         caisson_sys::landlock::deny_all().map_err(BootError::host("landlock_create_ruleset"))?;
     let cgroups: Vec<BorrowedFd<'_>> = boot.guest_cgroups.iter().map(AsFd::as_fd).collect();

@@ -272,3 +272,45 @@ fn personality_and_clocks() {
     bundle.caisson(&["delete", "-f", id]).succeeded();
     bundle.assert_nothing_left();
 }
+
+#[test]
+fn a_seccomp_profile_is_enforced() {
+    let rule = |names: &[&str], action: &str, args: Value| json!({"names": names, "action": action, "args": args});
+    // mkdir of busybox with and without arguments that match; mknod by type; what the profile leaves alone works.
+    let script =
+        "mkdir /tmp/a 2>&1; echo $?; ln -s x /tmp/l 2>&1; echo $?; sleep 0; cat /proc/self/comm";
+    let done = assert_agreed(script, |bundle| {
+        bundle.config["root"]["readonly"] = json!(false);
+        bundle.config["linux"]["seccomp"] = json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "architectures": ["SCMP_ARCH_X86_64"],
+            "syscalls": [
+                rule(&["mkdir", "mkdirat", "bdflush"], "SCMP_ACT_ERRNO", json!([])),
+                rule(&["symlink", "symlinkat"], "SCMP_ACT_ERRNO", json!([{"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}])),
+            ],
+        });
+    });
+    assert_eq!(
+        done.stdout, "mkdir: can't create directory '/tmp/a': Operation not permitted\n1\n0\ncat\n",
+        "{}",
+        done.stderr
+    );
+    let done = assert_agreed("mkdir /tmp/a; echo not reached", |bundle| {
+        bundle.config["root"]["readonly"] = json!(false);
+        bundle.config["process"]["args"] = json!(["mkdir", "/tmp/a"]);
+        bundle.config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls":
+            [rule(&["mkdir", "mkdirat"], "SCMP_ACT_KILL_PROCESS", json!([]))]});
+    });
+    assert_eq!(done.status, 128 + 31, "{}", done.stderr);
+    // The same for what is executed later.
+    let mut bundle = Bundle::new("sleep 600");
+    bundle.config["root"]["readonly"] = json!(false);
+    bundle.config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls":
+        [rule(&["mkdir"], "SCMP_ACT_ERRNO", json!([]))]});
+    let id = bundle.id.as_str();
+    bundle.caisson(&["run", "-d", id]).succeeded();
+    let done = bundle.caisson(&["exec", id, "mkdir", "/tmp/b"]);
+    assert_eq!(done.status, 1, "{}", done.stderr);
+    bundle.caisson(&["delete", "-f", id]).succeeded();
+    bundle.assert_nothing_left();
+}

@@ -17,6 +17,8 @@ use crate::service::{Service, TaskApi};
 use crate::ttrpc::server::{Acceptor, Handler, listener_from_stdin};
 use crate::{limits, logger, socket};
 
+/// How long the end of the shim waits for calls that are still at work.
+const LAST_CALLS: Duration = Duration::from_secs(5);
 /// How long the end of the shim waits for containerd to take the last events.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
 
@@ -43,12 +45,14 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
         reaper,
         Arc::clone(&publisher),
     );
+    let calls = Arc::clone(&service.calls);
     let api: Arc<dyn Handler> = Arc::new(TaskApi(Arc::new(service)));
     Acceptor::new(listener, api)
         .and_then(|acceptor| acceptor.register(&poller))
         .context("serve")?;
     logger::debug(format_args!("serving {} in {}", flags.id, flags.namespace));
     poller.run().context("main loop")?;
+    calls.finish(LAST_CALLS);
     publisher.flush(LAST_EVENTS);
     socket::remove(Path::new(&flags.socket));
     Ok(())

@@ -132,7 +132,7 @@ fn decode(text: &str) -> OsString {
         let encoded = after
             .get(..2)
             .filter(|_| first == b'%')
-            .and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
         match encoded {
             Some(byte) => {
                 bytes.push(byte);

@@ -19,7 +19,7 @@ pub(crate) use error::RuntimeError;
 use crate::options::Options;
 use crate::reaper::Reaper;
 
-/// Overrides the runtime binary of every container; for trying the shim with another OCI runtime.
+/// The runtime binary of containers whose options name none; for trying the shim with another OCI runtime.
 const OVERRIDE: &str = "CAISSON_RUNTIME";
 const DEFAULT_BINARY: &str = "caisson";
 /// State of containers that containerd owns, apart from those of other callers.
@@ -226,7 +226,8 @@ pub(crate) enum Force {
 /// The binary that the options name, else `caisson` beside the shim, else on PATH. Always a path with
 /// a slash where one can be found.
 fn find_binary(name: &str) -> PathBuf {
-    if let Some(binary) = std::env::var_os(OVERRIDE).filter(|binary| !binary.is_empty()) {
+    let given = std::env::var_os(OVERRIDE).filter(|binary| !binary.is_empty());
+    if let Some(binary) = given.filter(|_| name.is_empty()) {
         return binary.into();
     }
     if name.contains('/') {

@@ -3,6 +3,7 @@
 //! Key type: [`Service`]. Calls that run the runtime or wait for a disk get a thread; the others are
 //! answered on the main loop.
 
+mod calls;
 mod checkpoint;
 mod close_io;
 mod connect;
@@ -21,6 +22,7 @@ mod stats;
 mod update;
 mod wait;
 
+pub(crate) use calls::Calls;
 pub(crate) use create::PID_FILE;
 
 use std::collections::HashMap;
@@ -52,6 +54,7 @@ pub(crate) struct Service {
     pub(crate) poller: Arc<Poller>,
     pub(crate) reaper: Arc<Reaper>,
     pub(crate) publisher: Arc<Publisher>,
+    pub(crate) calls: Arc<Calls>,
     containers: Mutex<HashMap<String, Slot>>,
 }
 
@@ -67,6 +70,7 @@ impl Service {
             poller,
             reaper,
             publisher,
+            calls: Arc::default(),
             containers: Mutex::default(),
         }
     }
@@ -139,10 +143,14 @@ fn answer_on_thread<Request: Message, Response: Message>(
     method: Method<Request, Response>,
 ) {
     let service = Arc::clone(service);
+    let call = service.calls.begin();
     // If there is no thread to be had, the reply is dropped, which answers the call with an error.
     let spawned = std::thread::Builder::new()
         .name(name.to_lowercase())
-        .spawn(move || answer(&service, &payload, reply, method));
+        .spawn(move || {
+            answer(&service, &payload, reply, method);
+            drop(call);
+        });
     if let Err(source) = spawned {
         crate::logger::error(format_args!(
             "{}",

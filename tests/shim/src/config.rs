@@ -51,10 +51,15 @@ fn cri(folder: &Path) -> String {
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.caisson]
   runtime_type = "io.containerd.caisson.v2"
   pod_annotations = ["dev.caisson.*"]
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-  runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.configured]
+  runtime_type = "io.containerd.caisson.v2"
+  pod_annotations = ["dev.caisson.*"]
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.configured.options]
+  TypeUrl = "runtimeoptions.v1.Options"
+  ConfigPath = "{}/runtime.toml"
 "#,
-        network.display()
+        network.display(),
+        folder.display()
     )
 }
 

@@ -41,6 +41,18 @@ impl Handler {
         self != Handler::Runc
     }
 
+    /// The OCI runtime below the shim.
+    ///
+    /// # Panics
+    /// If it is not built.
+    #[must_use]
+    pub fn runtime_binary(self) -> PathBuf {
+        match self {
+            Handler::Caisson => binaries().join("caisson"),
+            Handler::ShimWithRunc | Handler::Runc => "/usr/sbin/runc".into(),
+        }
+    }
+
     /// The runtime that the shim must use instead of the one beside it: runc, or `CAISSON_BIN`.
     pub(crate) fn runtime_override(self) -> Option<PathBuf> {
         match self {

@@ -1,7 +1,7 @@
 //! The containerd versions that the shim is tested under.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A containerd, with its `ctr` and its own shims.
@@ -63,6 +63,23 @@ impl Release {
     pub(crate) fn program(self, name: &str) -> PathBuf {
         self.folder()
             .map_or_else(|| name.into(), |folder| folder.join(name))
+    }
+
+    /// What containerd makes of a configuration.
+    ///
+    /// # Panics
+    /// If it takes it not.
+    #[must_use]
+    pub fn config_dump(self, config: &Path) -> String {
+        let output = Command::new(self.program("containerd"))
+            .arg("--config")
+            .arg(config)
+            .args(["config", "dump"])
+            .output()
+            .expect("containerd config dump");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{errors}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// The first number of its version.

@@ -235,3 +235,42 @@ fn stats_and_kill_answer_while_a_wait_is_open() {
         });
     });
 }
+
+#[test]
+fn a_kill_is_answered_although_the_shim_is_to_end() {
+    use std::os::unix::fs::PermissionsExt;
+    each_handler(|containerd| {
+        if !containerd.handler.is_our_shim() {
+            return;
+        }
+        // A runtime whose kill returns late.
+        let slow = containerd.path("slow-runtime");
+        let script = format!(
+            "#!/bin/sh\n'{}' \"$@\" || exit\ncase \" $* \" in *' kill '*) sleep 1;; esac\n",
+            containerd.handler.runtime_binary().display()
+        );
+        std::fs::write(&slow, script).expect("the slow runtime");
+        std::fs::set_permissions(&slow, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+        let config = containerd.path("slow.toml");
+        std::fs::write(&config, format!("binary_name = {slow:?}\n")).expect("slow.toml");
+        let config = config.to_string_lossy();
+        let id = containerd.id("slow");
+        let options = ["-d", "--runtime-config-path", &config];
+        let ctr = containerd.ctr();
+        ctr.run(&containerd.run_arguments(&options, &id, &["sleep", "1000"]))
+            .success();
+        let shim = containerd.shim(&id);
+        let request = KillRequest {
+            id: id.clone(),
+            signal: 9,
+            ..KillRequest::default()
+        };
+        let killing = std::thread::spawn(move || shim.kill(soon(), &request));
+        eventually("it stops", || {
+            containerd.task_status(&id).as_deref() == Some("STOPPED")
+        });
+        ctr.run(&["tasks", "delete", &id]);
+        let answer = killing.join().expect("the call");
+        assert!(answer.is_ok(), "{answer:?}");
+    });
+}

@@ -5,8 +5,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use caisson_shim_tests::cri::{
-    CONTAINER, ContainerStatsResponse, Cri, Empty, Id, ImageSpec, ImageStatusRequest,
-    ImageStatusResponse, POD, Pod, RUNNING, Resources, UpdateRequest, WebSocket,
+    CONTAINER, ContainerStatsResponse, Cri, Empty, Id, POD, Pod, RUNNING, Resources, UpdateRequest,
+    WebSocket,
 };
 use caisson_shim_tests::{Containerd, Handler, Plugins, Release, eventually};
 
@@ -18,18 +18,7 @@ fn each_release(test: impl Fn(&Containerd, &Cri)) {
         eprintln!("--- containerd {release:?}");
         let containerd = Containerd::start_with(release, Handler::Caisson, Plugins::Cri);
         let cri = Cri::connect(&containerd.address());
-        for image in ["localhost/pause:latest", "localhost/busybox:latest"] {
-            eventually("the image is known", || {
-                let request = ImageStatusRequest {
-                    image: Some(ImageSpec {
-                        image: image.to_owned(),
-                    }),
-                };
-                let answer: Result<ImageStatusResponse, _> =
-                    cri.call_service("runtime.v1.ImageService", "ImageStatus", request);
-                answer.is_ok_and(|answer| answer.image.is_some())
-            });
-        }
+        cri.await_images();
         test(&containerd, &cri);
         containerd.stop_clean();
     }

@@ -21,7 +21,7 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Request, Status};
 
-use crate::SOON;
+use crate::{SOON, eventually};
 
 pub struct Cri {
     runtime: Runtime,
@@ -88,5 +88,21 @@ impl Cri {
                 .map_err(Box::new)?;
             Ok(answer.into_inner())
         })
+    }
+
+    /// Wait until the CRI plugin knows the images that were imported.
+    pub fn await_images(&self) {
+        for image in ["localhost/pause:latest", "localhost/busybox:latest"] {
+            eventually("the image is known", || {
+                let request = ImageStatusRequest {
+                    image: Some(ImageSpec {
+                        image: image.to_owned(),
+                    }),
+                };
+                let answer: Result<ImageStatusResponse, _> =
+                    self.call_service("runtime.v1.ImageService", "ImageStatus", request);
+                answer.is_ok_and(|answer| answer.image.is_some())
+            });
+        }
     }
 }

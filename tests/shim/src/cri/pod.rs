@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 
+use tonic::Status;
+
 use super::{
     ContainerConfig, ContainerMetadata, ContainerSecurity, ContainerStatus, CreateContainerRequest,
     Cri, EXITED, Empty, ExecRequest, ExecSyncRequest, ExecSyncResponse, Id, ImageSpec,
@@ -35,6 +37,18 @@ impl Pod<'_> {
         pid: i32,
         annotations: &[(&str, &str)],
     ) -> Pod<'a> {
+        Pod::run_with(containerd, cri, "", name, pid, annotations).expect("RunPodSandbox")
+    }
+
+    /// The same with a runtime handler.
+    pub fn run_with<'a>(
+        containerd: &Containerd,
+        cri: &'a Cri,
+        handler: &str,
+        name: &str,
+        pid: i32,
+        annotations: &[(&str, &str)],
+    ) -> Result<Pod<'a>, Box<Status>> {
         let namespaces = NamespaceOption {
             pid,
             ..NamespaceOption::default()
@@ -60,16 +74,16 @@ impl Pod<'_> {
         };
         let request = RunSandboxRequest {
             config: Some(config.clone()),
-            runtime_handler: String::new(),
+            runtime_handler: handler.to_owned(),
         };
-        let answer: Id = cri.call("RunPodSandbox", request).expect("RunPodSandbox");
-        Pod {
+        let answer: Id = cri.call("RunPodSandbox", request)?;
+        Ok(Pod {
             cri,
             id: answer.id,
             pid,
             config,
             containers: RefCell::default(),
-        }
+        })
     }
 
     #[must_use]

@@ -44,7 +44,37 @@ const fn departure(
 
 const ZEROCOPY: &str = "memory of the network is not mapped into guests";
 
+const MEMORY: &str = "/proc/PID/mem, pagemap and numa_maps are not there";
+const NAME: &str =
+    "a name written to /proc/PID/comm is shown there, but prctl is native and keeps its own";
+
 const DEPARTURES: &[Departure] = &[
+    departure("procfs::unlink.remove", None, FUSE),
+    departure("procfs::open.create", None, FUSE),
+    departure("procfs::mkdir.directory", None, FUSE),
+    departure("procfs::rename.rename", None, FUSE),
+    departure("procfs::link.link", None, FUSE),
+    departure("procfs::symlink.symlink", None, FUSE),
+    departure("procfs::rmdir.rmdir", None, FUSE),
+    departure("procfs::open.mem", None, MEMORY),
+    departure("procfs::read.numa_maps", None, MEMORY),
+    departure("procfs::stat.numa_maps", None, MEMORY),
+    departure("procfs::open.numa_maps", None, MEMORY),
+    departure("procfs::read.child_mem", None, MEMORY),
+    departure("procfs::read.child_pagemap", None, MEMORY),
+    departure("procfs::read.init_mem", None, MEMORY),
+    departure("procfs::read.init_pagemap", None, MEMORY),
+    departure("procfs::read.other_user_mem", None, MEMORY),
+    departure("procfs::read.other_user_pagemap", None, MEMORY),
+    departure("procfs::read.stranger_mem", None, MEMORY),
+    departure("procfs::read.stranger_pagemap", None, MEMORY),
+    departure("procfs::read.to_root_mem", None, MEMORY),
+    departure("procfs::read.to_root_pagemap", None, MEMORY),
+    departure("procfs::read.other_user_syscall", None, FUSE),
+    departure("procfs::read.other_user_personality", None, FUSE),
+    departure("procfs::read.other_user_fdinfo", None, FUSE),
+    departure("procfs::write.comm#2", None, NAME),
+    departure("procfs::open.zombie_fd", None, FUSE),
     departure(
         "inet::getsockopt.tcp_6_35",
         Some("ret=-1 errno=ENOPROTOOPT"),

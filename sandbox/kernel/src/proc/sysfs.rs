@@ -288,7 +288,9 @@ fn network(builder: &mut Builder, interface: &Interface) {
     line("dev_id", &"0x0");
     line("dev_port", &0);
     line("dormant", &0);
-    line("flags", &format!("{:#x}", interface.flags & 0xffff));
+    // What the interface is set to, without what it is at the moment.
+    let set = interface.flags & 0xffff & !(libc::IFF_RUNNING as u32);
+    line("flags", &format!("{set:#x}"));
     line("ifalias", &"");
     line("ifindex", &interface.index);
     line("iflink", &interface.link);

@@ -88,7 +88,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     both("", 0o555, Directory),
     process("task", 0o555, Directory),
     both("fd", 0o500, Directory),
-    both("fdinfo", 0o555, Directory),
+    // Linux shows 0555 and refuses by who asks.
+    both("fdinfo", 0o500, Directory),
     both("ns", 0o511, Directory),
     namespace("ns/cgroup", "cgroup"),
     namespace("ns/ipc", "ipc"),
@@ -157,6 +158,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     both("uid_map", 0o644, Constant(IDENTITY_MAP)),
     both("wchan", 0o444, Constant("0")),
+    guarded("stack", 0o400, Fails(Errno::EACCES)),
+    guarded("syscall", 0o400, Guest),
 ];
 
 /// The rows that are listed in the directory `parent` of a process or a thread.

@@ -63,7 +63,7 @@ pub(crate) fn write(
             access::inspect(context, opener, pid)?;
             host::write(&*context.guest_proc()?, &format!("{pid}/{name}"), data)
         }
-        _ => Err(Errno::EACCES),
+        _ => Err(Errno::EINVAL),
     }
 }
 

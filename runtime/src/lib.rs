@@ -9,6 +9,7 @@ pub mod commands;
 pub mod console;
 pub mod debugging;
 mod error;
+pub mod fault;
 pub mod hooks;
 pub mod log;
 pub mod namespace;

@@ -336,8 +336,13 @@ fn inherit_cpuset(parent: &Path, child: &Path) -> Result<(), CgroupError> {
 /// rmdir, children first. A cgroup stays busy for a moment after its last process has ended.
 fn remove_tree(path: &Path) -> Result<(), CgroupError> {
     const ATTEMPTS: u32 = 40;
-    let Ok(entries) = std::fs::read_dir(path) else {
+    // Without a descriptor: having too few is one of the reasons why a `create` is undone.
+    if std::fs::remove_dir(path).is_ok() {
         return Ok(());
+    }
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(io(path, "read"))?,
     };
     for entry in entries.flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Context;
 use crate::RuntimeError;
 use crate::cgroup::{Cgroup, devices, host::Host, limits};
+use crate::fault;
 use crate::hooks;
 use crate::log::Level;
 use crate::process::ProcessId;
@@ -101,6 +102,7 @@ pub fn create(
     let cgroup = Cgroup::plan(&host, &spec.linux, id)?;
     let creator = ProcessId::current().ok_or(RuntimeError::SandboxDied)?;
     let (entry, _lock) = context.store.create(id)?;
+    fault::point("create.folder");
     let strace = context.debugging.strace(&spec).map_err(in_config)?;
     let transport = context.debugging.transport()?;
     let tier = tier::default();
@@ -110,6 +112,7 @@ pub fn create(
         bundle: folder,
         created: crate::time::now(),
         phase: Phase::Creating,
+        boot_id: crate::state::boot_id(),
         creator,
         sandbox: None,
         init: None,
@@ -126,10 +129,13 @@ pub fn create(
     };
     state.cgroup.check_vacant()?;
     entry.save(&state)?;
+    fault::point("create.state");
     state.cgroup.create(&host)?;
+    fault::point("create.cgroup");
     undo.cgroup = Some(state.cgroup.clone());
     limits::apply(&state.cgroup, &state.spec.linux.resources)?;
     devices::apply(&state.cgroup, &devices::rules(&state.spec))?;
+    fault::point("create.limits");
     let strace = match strace {
         Some(scope) => Some((context.debugging.open_log(&context.store, id)?, scope)),
         None => None,
@@ -148,11 +154,13 @@ pub fn create(
             ..state.clone()
         };
         undo.hooked = Some(known.clone());
+        fault::point("create.mounted");
         run_hooks(&known)
     })?;
     if let Some(init) = &state.spec.process {
         schedule::apply(init, newborn.init.pid, Which::Init)?;
     }
+    fault::point("create.created");
     (state.sandbox, state.init) = (Some(newborn.sandbox), Some(newborn.init));
     state.phase = Phase::Created;
     let committed = finish(&entry, &state, bundle, terminal, newborn, &mut undo)?;
@@ -175,7 +183,9 @@ fn finish(
         undo.pid_file = Some(path.clone());
         write_pid(path, newborn.sandbox.pid)?;
     }
+    fault::point("create.pid-file");
     entry.save(state)?;
+    fault::point("create.saved");
     newborn.commit()
 }
 

@@ -1,6 +1,7 @@
 //! `delete`: everything a container holds is given back, whatever state it or its creator died in.
 
 use super::{Context, kill};
+use crate::fault;
 use crate::log::Level;
 use crate::state::{Entry, State, StateError, Status};
 use crate::{RuntimeError, hooks, tier};
@@ -65,10 +66,13 @@ pub fn destroy(context: &Context, entry: &Entry, state: &State) -> Result<(), Ru
     }
     let tier = tier::of(state)?;
     state.cgroup.kill_all(&|pid| tier.unblock(pid))?;
+    fault::point("delete.killed");
     state.cgroup.remove()?;
+    fault::point("delete.cgroup");
     let document = state.for_hooks(Status::Stopped);
     for error in hooks::run_all("poststop", &state.spec.hooks.poststop, &document) {
         context.log.write(Level::Warning, &error.to_string());
     }
+    fault::point("delete.hooks");
     Ok(entry.remove()?)
 }

@@ -1,6 +1,7 @@
 //! `start`: let the program of a created container run.
 
 use super::Context;
+use crate::fault;
 use crate::hooks::inside;
 use crate::log::Level;
 use crate::state::{Entry, Phase, State, Status};
@@ -33,13 +34,16 @@ pub fn start(context: &Context, entry: &Entry) -> Result<(), RuntimeError> {
         end_failed(&state);
         return Err(error);
     }
+    fault::point("start.hooks");
     // Noted first: were we killed after the program has begun, "created" would be a lie for ever.
     state.phase = Phase::Started;
     entry.save(&state)?;
+    fault::point("start.noted");
     if let Err(error) = tier::of(&state)?.start(entry) {
         end_failed(&state);
         return Err(error);
     }
+    fault::point("start.started");
     let document = state.for_hooks(Status::Running);
     for error in hooks::run_all("poststart", &state.spec.hooks.poststart, &document) {
         context.log.write(Level::Warning, &error.to_string());

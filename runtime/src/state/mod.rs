@@ -11,7 +11,7 @@ mod store;
 
 pub use id::{IdError, check_id};
 pub use lock::Lock;
-pub use record::{Phase, State, Status};
+pub use record::{Phase, State, Status, boot_id};
 pub use store::{Entry, Store};
 
 use std::path::Path;

@@ -53,6 +53,9 @@ pub struct State {
     /// RFC 3339.
     pub created: String,
     pub phase: Phase,
+    /// Of the host's kernel: processes named here belong to that boot alone.
+    #[serde(default)]
+    pub boot_id: String,
     /// The command that creates it, while it does.
     pub creator: ProcessId,
     /// The process reported to callers; the sandbox lives and dies with it.
@@ -67,7 +70,33 @@ pub struct State {
     pub spec: Spec,
 }
 
+/// /proc/sys/kernel/random/boot_id; empty where it cannot be read, which is then never compared.
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
+
 impl State {
+    /// Whether the host has been rebooted since: nothing of it can be left then.
+    pub fn is_stale(&self) -> bool {
+        let now = boot_id();
+        !self.boot_id.is_empty() && !now.is_empty() && self.boot_id != now
+    }
+
+    /// Forget processes of an earlier boot, whose pids belong to others by now.
+    pub(super) fn settle(mut self) -> State {
+        if self.is_stale() {
+            (self.sandbox, self.init) = (None, None);
+            self.creator = ProcessId {
+                pid: 0,
+                start_ticks: 0,
+            };
+        }
+        self
+    }
+
     /// What is the case now.
     pub fn status(&self) -> Status {
         let alive = |process: Option<ProcessId>| process.is_some_and(ProcessId::is_alive);

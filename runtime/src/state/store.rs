@@ -55,6 +55,10 @@ impl Store {
         folder(true)
             .create(&self.root)
             .map_err(io(&self.root, "mkdir"))?;
+        // Left by an earlier boot of the host: its cgroups, mounts and processes went with that.
+        if entry.load().is_ok_and(|state| state.is_stale()) {
+            entry.remove()?;
+        }
         match folder(false).create(&entry.folder) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 return Err(StateError::Exists { id: id.to_owned() });
@@ -151,10 +155,12 @@ impl Entry {
                 })
             }
             Err(error) => Err(io(&path, "read")(error)),
-            Ok(text) => serde_json::from_slice(&text).map_err(|error| StateError::Corrupt {
-                path: path.display().to_string(),
-                reason: error.to_string(),
-            }),
+            Ok(text) => serde_json::from_slice(&text)
+                .map(State::settle)
+                .map_err(|error| StateError::Corrupt {
+                    path: path.display().to_string(),
+                    reason: error.to_string(),
+                }),
         }
     }
 
@@ -174,6 +180,14 @@ impl Entry {
 
     /// Remove the folder with everything in it; it may be gone already.
     pub fn remove(&self) -> Result<(), StateError> {
+        // What is usually there goes by name: listing a folder takes a descriptor, and having too few of those is one
+        // of the reasons why a `create` is undone.
+        for name in [CONTROL_SOCKET, STATE_FILE, LOCK_FILE] {
+            std::fs::remove_file(self.folder.join(name)).ok();
+        }
+        if std::fs::remove_dir(&self.folder).is_ok() {
+            return Ok(());
+        }
         match std::fs::remove_dir_all(&self.folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(io(&self.folder, "remove")(error))
@@ -214,6 +228,7 @@ mod tests {
             bundle: "/b".into(),
             created: crate::time::now(),
             phase: Phase::Creating,
+            boot_id: crate::state::boot_id(),
             creator,
             sandbox: None,
             init: None,
@@ -250,6 +265,24 @@ mod tests {
         entry.remove().expect("remove");
         assert!(matches!(entry.load(), Err(StateError::NotFound { .. })));
         assert!(matches!(entry.lock(), Err(StateError::NotFound { .. })));
+        std::fs::remove_dir_all(store.root()).expect("clean up");
+    }
+
+    #[test]
+    fn what_an_earlier_boot_left_is_stopped_and_makes_room() {
+        let store = store("boot");
+        let (entry, lock) = store.create("c1").expect("create");
+        let me = ProcessId::current().expect("self");
+        let mut written = state("c1", me);
+        (written.phase, written.sandbox) = (Phase::Started, Some(me));
+        entry.save(&written).expect("save");
+        assert_ne!(entry.load().expect("load").status(), Status::Stopped);
+        written.boot_id = "another".into();
+        entry.save(&written).expect("save");
+        let loaded = entry.load().expect("load");
+        assert_eq!((loaded.status(), loaded.pid()), (Status::Stopped, 0));
+        drop(lock);
+        store.create("c1").expect("room for a new one");
         std::fs::remove_dir_all(store.root()).expect("clean up");
     }
 

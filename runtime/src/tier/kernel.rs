@@ -21,6 +21,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::{Blueprint, ConsoleSize, Exec, Newborn, OnMounted, Running, Tier};
 use crate::RuntimeError;
+use crate::fault;
 use crate::process::ProcessId;
 use crate::state::Entry;
 use message::{Description, Down, Up};
@@ -107,6 +108,7 @@ impl Tier for KernelTier {
             socket: line,
             child: Some(child),
         };
+        fault::point("create.spawned");
         let sandbox = ProcessId::of(pid).ok_or(RuntimeError::SandboxDied)?;
         let description = Description::new(blueprint);
         let mut fds = vec![control.as_fd(), life_end.as_fd()];
@@ -247,6 +249,7 @@ fn spawn(id: &str, boot: &OwnedFd) -> Result<Child, RuntimeError> {
         .arg(boot.as_raw_fd().to_string())
         .arg(std::process::id().to_string())
         .env_clear()
+        .envs(fault::inherited())
         .spawn()
         .map_err(RuntimeError::step("execute caisson-kernel"))
 }

@@ -33,7 +33,9 @@ pub struct Done {
 }
 
 impl Done {
-    fn from(output: Output) -> Done {
+    /// What a finished command has left.
+    #[must_use]
+    pub fn from(output: Output) -> Done {
         Done {
             status: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -14,6 +14,7 @@ use super::message::{Description, Down, Up};
 use super::{devices, edges, subscriber};
 use crate::RuntimeError;
 use crate::cgroup::{self, Inherited};
+use crate::fault;
 use crate::namespace::Origin;
 use crate::rootfs::{KernelMounts, Tree};
 use crate::spec::{SpecError, home, seccomp};
@@ -62,8 +63,10 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Termination, RuntimeError> {
     }
     // Before there are threads, see `join_as_kernel`.
     description.cgroup.join_as_kernel()?;
+    fault::point("sandbox.joined");
     detach()?;
     let join = enter_namespaces(&description)?;
+    fault::point("sandbox.namespaces");
     let loopback = (description.namespaces.network == Origin::New)
         .then(start_loopback)
         .transpose()?;
@@ -83,6 +86,7 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Termination, RuntimeError> {
         let done = thread.join().unwrap_or(Err(rustix::io::Errno::IO));
         done.map_err(RuntimeError::step("bring lo up"))?;
     }
+    fault::point("sandbox.mounted");
     caisson_wire::send(boot.as_fd(), &Up::Mounted, &[])?;
     let (Down::GoOn, _) = caisson_wire::receive::<Down>(boot.as_fd())? else {
         return Err(RuntimeError::SandboxDied);
@@ -95,6 +99,7 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Termination, RuntimeError> {
         &hook_state,
     )?;
     tree.enter()?;
+    fault::point("sandbox.entered");
     watch(life_line)?;
     caisson_kernel::run(prepared, kernel_boot).map_err(sandbox)
 }

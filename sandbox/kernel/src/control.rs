@@ -1,4 +1,4 @@
-//! The main thread of a running sandbox: requests of the runtime, and the end of guest processes.
+//! The main thread of a running sandbox: requests of the runtime, and the end of its first process.
 
 mod gate;
 
@@ -18,6 +18,7 @@ use crate::boot::{self, BootError, ConsoleSize, Termination};
 use crate::kernel::Kernel;
 use crate::task::{Credentials, Directory, Fs, MARK_RESOURCE, Process, Thread, lock};
 use crate::transport::{Notify, Transport};
+use crate::watch::Watch;
 use crate::{exec, serve};
 
 pub use gate::Gate;
@@ -34,10 +35,10 @@ pub fn serve_until_end(
     init: &Guest,
     process: &ProcessSpec,
 ) -> Result<Termination, BootError> {
+    Watch::start(kernel).map_err(BootError::Thread)?;
     loop {
         let mut fds = [
             PollFd::new(control, PollFlags::IN),
-            PollFd::new(&kernel.watch, PollFlags::IN),
             PollFd::new(&init.pidfd, PollFlags::IN),
         ];
         match poll(&mut fds, None) {
@@ -50,12 +51,9 @@ pub fn serve_until_end(
                 });
             }
         }
-        let ready = [0, 1, 2].map(|index: usize| !fds[index].revents().is_empty());
-        if ready[2] {
-            return end(kernel, init);
-        }
+        let ready = [0, 1].map(|index: usize| !fds[index].revents().is_empty());
         if ready[1] {
-            kernel.watch.sweep(&kernel.table);
+            return end(kernel, init);
         }
         if ready[0] {
             match accept_with(control, SocketFlags::CLOEXEC) {

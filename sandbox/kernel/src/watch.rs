@@ -1,12 +1,15 @@
 //! Noticing that guest processes have ended.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::event::epoll;
 use rustix::io::Errno;
 
+use crate::kernel::Kernel;
 use crate::task::{Process, Table};
+
+const STACK_BYTES: usize = 64 << 10;
 
 /// An epoll set of pidfds, each with its host pid as data.
 #[derive(Debug)]
@@ -27,37 +30,37 @@ impl Watch {
         }
     }
 
-    /// Remove all processes that have ended from the table. To be called when the set is readable.
-    pub fn sweep(&self, table: &Table) {
-        let mut events: Vec<epoll::Event> = Vec::with_capacity(64);
-        let now = rustix::event::Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        loop {
-            events.clear();
-            match epoll::wait(
-                &self.0,
-                rustix::buffer::spare_capacity(&mut events),
-                Some(&now),
-            ) {
-                Ok(0) | Err(_) => return,
-                Ok(_) => {}
-            }
-            for event in &events {
-                let pid = event.data.u64() as i32;
-                if let Some(process) = table.process(pid) {
-                    // A pidfd stays readable for ever once its process is gone.
-                    epoll::delete(&self.0, &process.pidfd).ok();
+    /// Remove processes from `table` as they end, on a thread of its own: nothing else may hold that up. The host gives
+    /// their ids to others before long, and who has the id of a known thread is taken for that thread.
+    pub fn start(kernel: &Arc<Kernel>) -> std::io::Result<()> {
+        let kernel = kernel.clone();
+        std::thread::Builder::new()
+            .name("caisson-watch".into())
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                loop {
+                    kernel.watch.sweep(&kernel.table);
                 }
-                table.remove_process(pid);
-            }
-        }
+            })
+            .map(drop)
     }
-}
 
-impl AsFd for Watch {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+    /// Wait for processes that have ended, and remove them.
+    fn sweep(&self, table: &Table) {
+        let mut events: Vec<epoll::Event> = Vec::with_capacity(64);
+        if let Err(error) = epoll::wait(&self.0, rustix::buffer::spare_capacity(&mut events), None)
+            && error != Errno::INTR
+        {
+            tracing::error!(%error, "watching guest processes failed; the sandbox ends");
+            std::process::exit(crate::EXIT_BROKEN);
+        }
+        for event in &events {
+            let pid = event.data.u64() as i32;
+            if let Some(process) = table.process(pid) {
+                // A pidfd stays readable for ever once its process is gone.
+                epoll::delete(&self.0, &process.pidfd).ok();
+            }
+            table.remove_process(pid);
+        }
     }
 }

@@ -145,7 +145,8 @@ static void waits(void) {
         for (;;) pause();
     }
     int fd = (int)syscall(SYS_pidfd_open, child, 0x800 /* nonblocking */);
-    T("stopped", wait4, child, NULL, WUNTRACED | WNOHANG, NULL) == 0 ? millis(50) : (void)0;
+    /* Until it has stopped; it stays to be waited for. */
+    T("stopped", waitid, P_PID, child, &info, WSTOPPED | WNOWAIT, NULL);
     memset(&info, 0, sizeof info);
     syscall(SYS_waitid, P_PIDFD, fd, &info, WSTOPPED, NULL);
     say("waitid", "pidfd_stopped", "code=%d status=%d", info.si_code, info.si_status);

@@ -5,7 +5,7 @@ use caisson_wire::TransportKind;
 /// What seccomp(2) filters may return here.
 pub const ACTIONS: &str = "/proc/sys/kernel/seccomp/actions_avail";
 
-const ALL: [TransportKind; 1] = [TransportKind::Notify];
+const ALL: [TransportKind; 2] = [TransportKind::Notify, TransportKind::Ptrace];
 
 /// What `kind` needs of the host's seccomp.
 fn action(kind: TransportKind) -> &'static str {

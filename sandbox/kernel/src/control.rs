@@ -17,7 +17,6 @@ use rustix::net::{SocketFlags, accept_with};
 use crate::boot::{self, BootError, ConsoleSize, Termination};
 use crate::kernel::Kernel;
 use crate::task::{Credentials, Directory, Fs, MARK_RESOURCE, Process, Thread, lock};
-use crate::transport::{Notify, Transport};
 use crate::watch::Watch;
 use crate::{exec, serve};
 
@@ -25,6 +24,8 @@ pub use gate::Gate;
 
 /// How long an adopted process may take to its first exec.
 const FIRST_EXEC: Duration = Duration::from_secs(10);
+/// How long a transport may take to tell what it has collected.
+const COLLECTED: Duration = Duration::from_secs(2);
 /// How long a client may take to send its request.
 const REQUEST: Duration = Duration::from_secs(10);
 
@@ -71,12 +72,27 @@ fn end(kernel: &Kernel, init: &Guest) -> Result<Termination, BootError> {
         // In a shared pid namespace the container's other processes outlive its first one otherwise.
         caisson_sys::descriptor::pidfd_send_signal(process.pidfd.as_fd(), libc::SIGKILL).ok();
     }
-    caisson_sys::guest::wait(init.pid)
+    let status = match caisson_sys::guest::wait(init.pid) {
+        Err(Errno::CHILD) => collected(kernel),
+        other => other,
+    };
+    status
         .map(|status| match status {
             caisson_sys::guest::Ended::Exited(code) => Termination::Exited(code),
             caisson_sys::guest::Ended::Signaled(signal) => Termination::Signaled(signal),
         })
         .map_err(BootError::host("waitpid for the init process"))
+}
+
+/// The transport has waited for the init process first. It says how that ended a moment after.
+fn collected(kernel: &Kernel) -> Result<caisson_sys::guest::Ended, Errno> {
+    for _ in 0..COLLECTED.as_millis() {
+        if let Some(status) = kernel.gateway.collected() {
+            return caisson_sys::guest::Ended::from_status(status).ok_or(Errno::CHILD);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Err(Errno::CHILD)
 }
 
 fn answer(kernel: &Arc<Kernel>, connection: BorrowedFd<'_>, init: &Guest, process: &ProcessSpec) {
@@ -161,13 +177,13 @@ fn adopt(
     process: &ProcessSpec,
     mut fds: Vec<OwnedFd>,
 ) -> Result<(), BootError> {
-    if process.args.is_empty() || fds.len() != 1 {
+    if process.args.is_empty() || fds.len() > 1 {
         return Err(BootError::Host {
-            what: "adopt: one listener and process.args are needed",
+            what: "adopt: process.args and at most one listener are needed",
             errno: Errno::INVAL,
         });
     }
-    let listener = fds.remove(0);
+    let listener = fds.pop();
     let cwd = open_cwd(kernel, process)?;
     let fs = Fs {
         root: kernel.root.clone(),
@@ -178,13 +194,24 @@ fn adopt(
     enter(kernel, pid, process, Arc::new(Mutex::new(fs)))
         .map_err(BootError::host("adopt: read the process' status"))?;
     kernel.gate.expect(pid);
-    let transport: Arc<dyn Transport> = Arc::new(Notify::new(listener));
-    serve::start(kernel, transport).map_err(BootError::Thread)?;
+    take_in(kernel, pid, listener)?;
     kernel
         .gate
         .wait(pid, FIRST_EXEC)
         .ok_or(BootError::Stuck(FIRST_EXEC.as_secs()))?;
     begin(kernel, pid, process)
+}
+
+/// Serve the process from now on.
+pub fn take_in(kernel: &Arc<Kernel>, pid: i32, listener: Option<OwnedFd>) -> Result<(), BootError> {
+    let new = kernel
+        .gateway
+        .take_in(pid, listener, kernel.host_proc())
+        .map_err(BootError::host("take in a guest process"))?;
+    match new {
+        Some(transport) => serve::start(kernel, transport).map_err(BootError::Thread),
+        None => Ok(()),
+    }
 }
 
 fn open_cwd(kernel: &Kernel, process: &ProcessSpec) -> Result<Arc<Directory>, BootError> {

@@ -2,6 +2,7 @@
 
 use caisson_abi::Level;
 use caisson_filter::{Delivery, Options, Profile, Scope};
+use caisson_sys::guest::Reach;
 use caisson_wire::{FilterFacts, TransportKind};
 
 /// The filter of a process of the sandbox that these facts are of, with what the configuration's profile forbids.
@@ -29,4 +30,12 @@ pub fn compile(facts: &FilterFacts, profile: Option<&Profile>) -> Vec<libc::sock
             k: i.k,
         })
         .collect()
+}
+
+/// How a new guest process is reached under such a filter.
+pub fn reach(kind: TransportKind) -> Reach {
+    match kind {
+        TransportKind::Notify => Reach::Listener,
+        TransportKind::Ptrace => Reach::Tracer,
+    }
 }

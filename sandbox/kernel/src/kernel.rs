@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use caisson_wire::{FilterFacts, TransportKind};
+use caisson_wire::FilterFacts;
 
 use crate::boot::DeviceRule;
 use crate::control::Gate;
@@ -16,6 +16,7 @@ use crate::shortfall::Shortfalls;
 use crate::strace::Strace;
 use crate::system::Names;
 use crate::task::{Births, Directory, Running, Table, Thread};
+use crate::transport::Gateway;
 use crate::walkers::Walkers;
 
 pub struct Kernel {
@@ -40,7 +41,7 @@ pub struct Kernel {
     pub loader_identity: (u64, u64),
     /// What the filter demands of a native execveat.
     pub secret: u64,
-    pub transport: TransportKind,
+    pub gateway: Gateway,
     /// The filter delivers native calls as well, for the log.
     pub all_calls: bool,
     /// A log of all calls that guests make.
@@ -68,7 +69,7 @@ impl Kernel {
     pub fn filter_facts(&self) -> FilterFacts {
         FilterFacts {
             secret: self.secret,
-            transport: self.transport,
+            transport: self.gateway.kind(),
             all_calls: self.all_calls,
         }
     }

@@ -38,7 +38,7 @@ pub use boot::{
 };
 /// Profiles of a configuration, in the filter's terms.
 pub use caisson_filter as profile;
-pub use filter::compile as guest_filter;
+pub use filter::{compile as guest_filter, reach as guest_reach};
 
 /// Exit status of the app kernel when it can serve no longer: nothing a guest's exit status looks like is
 /// meant, but 128 + SIGSYS comes nearest to what has happened.

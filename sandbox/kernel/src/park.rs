@@ -94,6 +94,8 @@ fn finish(
     waiting: &Waiting,
     work: impl FnOnce(&mut Call<'_>) -> Result<Reply, Errno>,
 ) {
+    // The thread that received the call may hold it back.
+    caisson_sys::signal::block_wake(false);
     let tid = rustix::thread::gettid().as_raw_nonzero().get();
     waiting.worker.store(tid, Ordering::Release);
     let result = Servant::enlist(kernel).map(|mut servant| {

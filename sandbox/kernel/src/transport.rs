@@ -1,17 +1,88 @@
 //! How a guest's system calls reach the app kernel and how answers go back.
 //!
-//! Nothing above this module knows which transport is in use. Today there is one, seccomp user
-//! notification; the methods are what ptrace or a shared-memory stub would have to offer as well.
+//! Nothing above this module knows which transport is in use. There are two, seccomp user notification and ptrace;
+//! the methods are what a shared-memory stub would have to offer as well.
 
 mod notify;
+mod ptrace;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
 
 use caisson_sys::notify::Cloexec;
 use caisson_sys::surgery::ExecRegisters;
 use rustix::io::Errno;
 
-pub use notify::Notify;
+use caisson_wire::TransportKind;
+
+use notify::Notify;
+use ptrace::Ptrace;
+
+/// How the guest processes that the runtime makes come to be served.
+#[derive(Debug)]
+pub enum Gateway {
+    /// Each brings a listener of its own, which its descendants share.
+    Notify,
+    /// One tracing thread for all, made for the first.
+    Ptrace(OnceLock<Arc<Ptrace>>),
+}
+
+impl Gateway {
+    pub fn new(kind: TransportKind) -> Gateway {
+        match kind {
+            TransportKind::Notify => Gateway::Notify,
+            TransportKind::Ptrace => Gateway::Ptrace(OnceLock::new()),
+        }
+    }
+
+    pub fn kind(&self) -> TransportKind {
+        match self {
+            Gateway::Notify => TransportKind::Notify,
+            Gateway::Ptrace(_) => TransportKind::Ptrace,
+        }
+    }
+
+    /// Take in the process `pid`, which waits in its first exec, the sandbox's first process before all others. What is
+    /// returned is to be served. `EINVAL` if it comes with a listener and needs none, or the other way round.
+    pub fn take_in(
+        &self,
+        pid: i32,
+        listener: Option<OwnedFd>,
+        host_proc: BorrowedFd<'_>,
+    ) -> Result<Option<Arc<dyn Transport>>, Errno> {
+        match (self, listener) {
+            (Gateway::Notify, Some(listener)) => Ok(Some(Arc::new(Notify::new(listener)))),
+            (Gateway::Ptrace(tracer), None) => {
+                if let Some(tracer) = tracer.get() {
+                    return tracer.adopt(pid).map(|()| None);
+                }
+                let host_proc = host_proc.try_clone_to_owned().map_err(|_| Errno::MFILE)?;
+                let new = tracer.get_or_init(|| Arc::new(Ptrace::new(pid, host_proc)));
+                Ok(Some(new.clone()))
+            }
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    /// Sockets, by number and inode, that the transport keeps in the process of host pid `pid`.
+    pub fn kept_sockets(&self, pid: i32) -> Vec<(u32, u64)> {
+        match self {
+            Gateway::Notify => Vec::new(),
+            Gateway::Ptrace(tracer) => tracer
+                .get()
+                .map(|tracer| tracer.kept_sockets(pid))
+                .unwrap_or_default(),
+        }
+    }
+
+    /// The wait status of the sandbox's first process, if the transport has collected it in its parent's place.
+    pub fn collected(&self) -> Option<i32> {
+        match self {
+            Gateway::Notify => None,
+            Gateway::Ptrace(tracer) => tracer.get()?.init_status(),
+        }
+    }
+}
 
 /// A system call that waits for its answer.
 #[derive(Clone, Copy, Debug)]

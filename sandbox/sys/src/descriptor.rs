@@ -12,6 +12,14 @@ pub fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
     unsafe { syscall!(libc::SYS_pidfd_open, pid, 0).map(|fd| OwnedFd::from_raw_fd(fd as i32)) }
 }
 
+/// A handle on one thread, `PIDFD_THREAD` (Linux 6.9; `EINVAL` before).
+pub fn pidfd_open_thread(tid: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: as for pidfd_open.
+    unsafe {
+        syscall!(libc::SYS_pidfd_open, tid, libc::O_EXCL).map(|fd| OwnedFd::from_raw_fd(fd as i32))
+    }
+}
+
 /// A duplicate of descriptor `number` of the process, pidfd_getfd(2). `EBADF` when it is not open there.
 pub fn pidfd_getfd(process: BorrowedFd<'_>, number: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: as for pidfd_open.

@@ -49,6 +49,16 @@ pub struct Setup<'a> {
     pub personality: Option<u32>,
     /// Rule set to be restricted by, from [`crate::landlock::deny_all`].
     pub landlock: Option<BorrowedFd<'a>>,
+    pub reach: Reach,
+}
+
+/// How the calls of a new guest process reach the app kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Through a listener, which its filter is installed with.
+    Listener,
+    /// It is going to be traced: its first exec is tried until it is.
+    Tracer,
 }
 
 /// A guest process that waits in its first, notified `execve`.
@@ -57,7 +67,8 @@ pub struct Guest {
     /// Pid in the caller's pid namespace.
     pub pid: i32,
     pub pidfd: OwnedFd,
-    pub listener: OwnedFd,
+    /// With [`Reach::Listener`].
+    pub listener: Option<OwnedFd>,
     /// Configured procfs context of its pid namespace, for [`crate::procfs::mount_context`].
     pub proc_context: Option<OwnedFd>,
 }
@@ -148,8 +159,24 @@ fn finish(
     handshake.go_on();
     handshake.wait_until_filtered(pid)?;
     let take = |number| pidfd_getfd(pidfd.as_fd(), number).map_err(failed("pidfd_getfd"));
-    let listener = take(handshake.listener())?;
     let proc_context = handshake.proc_context().map(take).transpose()?;
+    let listener = match setup.reach {
+        Reach::Listener => Some(take(handshake.listener())?),
+        Reach::Tracer => None,
+    };
+    if let Some(listener) = &listener {
+        wake_at_once(listener)?;
+    }
+    Ok(Guest {
+        pid,
+        pidfd,
+        listener,
+        proc_context,
+    })
+}
+
+/// Where the kernel can do that.
+fn wake_at_once(listener: &OwnedFd) -> Result<(), SpawnError> {
     Listener::new(listener.try_clone().map_err(|_| SpawnError {
         step: "dup",
         errno: Errno::MFILE,
@@ -162,13 +189,7 @@ fn finish(
             Err(error)
         }
     })
-    .map_err(failed("SECCOMP_IOCTL_NOTIF_SET_FLAGS"))?;
-    Ok(Guest {
-        pid,
-        pidfd,
-        listener,
-        proc_context,
-    })
+    .map_err(failed("SECCOMP_IOCTL_NOTIF_SET_FLAGS"))
 }
 
 /// Map every id to itself, so that ids the host kernel reports natively (fstat) are right.
@@ -208,6 +229,19 @@ pub enum Ended {
     Signaled(i32),
 }
 
+impl Ended {
+    /// From a wait status; `None` for one that is not an end.
+    pub fn from_status(status: i32) -> Option<Ended> {
+        if libc::WIFEXITED(status) {
+            Some(Ended::Exited(libc::WEXITSTATUS(status)))
+        } else if libc::WIFSIGNALED(status) {
+            Some(Ended::Signaled(libc::WTERMSIG(status)))
+        } else {
+            None
+        }
+    }
+}
+
 /// Wait for the end of child `pid` and reap it.
 pub fn wait(pid: i32) -> Result<Ended, Errno> {
     let mut status = 0;
@@ -215,13 +249,12 @@ pub fn wait(pid: i32) -> Result<Ended, Errno> {
         // SAFETY: waitpid writes one int at the pointer, which is live.
         match crate::raw::check(unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) }.into())
         {
-            Ok(_) if libc::WIFEXITED(status) => {
-                return Ok(Ended::Exited(libc::WEXITSTATUS(status)));
+            Ok(_) => {
+                if let Some(ended) = Ended::from_status(status) {
+                    return Ok(ended);
+                }
             }
-            Ok(_) if libc::WIFSIGNALED(status) => {
-                return Ok(Ended::Signaled(libc::WTERMSIG(status)));
-            }
-            Ok(_) | Err(Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
     }

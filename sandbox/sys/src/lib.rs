@@ -30,5 +30,6 @@ pub mod signal;
 pub mod socket;
 pub mod surgery;
 pub mod sysv;
+pub mod trace;
 pub mod tsc;
 pub mod user_namespace;

@@ -17,6 +17,27 @@ pub fn prepare_wake() {
     unsafe { libc::sigaction(WAKE, &raw const action, std::ptr::null_mut()) };
 }
 
+/// Hold back what [`wake_thread`] sends to the calling thread, and to the threads that it starts, or no longer.
+pub fn block_wake(held_back: bool) {
+    let how = if held_back {
+        libc::SIG_BLOCK
+    } else {
+        libc::SIG_UNBLOCK
+    };
+    let set = 1u64 << (WAKE - 1);
+    // SAFETY: the kernel's sigset_t is eight bytes, read from a live u64.
+    unsafe {
+        syscall!(
+            libc::SYS_rt_sigprocmask,
+            how,
+            &raw const set,
+            std::ptr::null_mut::<u64>(),
+            8usize
+        )
+    }
+    .ok();
+}
+
 /// Make the blocking system call of a thread of this process fail with `EINTR`.
 pub fn wake_thread(tid: i32) {
     // SAFETY: takes integers; a thread id that is gone gives ESRCH, which is as good.

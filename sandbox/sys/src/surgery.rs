@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use crate::notify::{Listener, Notification};
 use crate::raw::check;
+use crate::trace::{self, Registers, request as ptrace};
 
 const ERESTARTSYS: i32 = 512;
 const ERESTARTNOINTR: i32 = 513;
@@ -113,68 +114,27 @@ fn stop(listener: &Listener, call: &Notification, restart: i32) -> Result<Stoppe
 }
 
 impl Stopped {
-    fn registers(&self) -> Result<libc::user_regs_struct, Errno> {
-        // SAFETY: all-zero is a valid value of this plain struct of integers.
-        let mut user: libc::user_regs_struct = unsafe { std::mem::zeroed() };
-        // SAFETY: PTRACE_GETREGS fills a user_regs_struct at the data pointer, which is live.
-        let done = check(unsafe {
-            libc::ptrace(
-                libc::PTRACE_GETREGS,
-                self.tid,
-                std::ptr::null_mut::<libc::c_void>(),
-                &raw mut user,
-            )
-        });
-        self.unless_dead(done).map(|_| user)
+    fn registers(&self) -> Result<Registers, Errno> {
+        self.unless_dead(trace::registers(self.tid))
     }
 
-    fn set_registers(&self, user: &libc::user_regs_struct) -> Result<(), Errno> {
-        // SAFETY: PTRACE_SETREGS reads a user_regs_struct at the data pointer, which is live.
-        let done = check(unsafe {
-            libc::ptrace(
-                libc::PTRACE_SETREGS,
-                self.tid,
-                std::ptr::null_mut::<libc::c_void>(),
-                std::ptr::from_ref(user),
-            )
-        });
-        self.unless_dead(done).map(|_| ())
+    fn set_registers(&self, user: &Registers) -> Result<(), Errno> {
+        self.unless_dead(trace::set_registers(self.tid, user))
     }
 
     fn signal_mask(&self) -> Result<u64, Errno> {
-        let mut mask = 0u64;
-        // SAFETY: PTRACE_GETSIGMASK writes as many bytes as the address argument says at the data pointer, a live
-        // u64.
-        let done = check(unsafe {
-            libc::ptrace(
-                libc::PTRACE_GETSIGMASK,
-                self.tid,
-                size_of::<u64>(),
-                &raw mut mask,
-            )
-        });
-        self.unless_dead(done).map(|_| mask)
+        self.unless_dead(trace::signal_mask(self.tid))
     }
 
     fn set_signal_mask(&self, mask: u64) -> Result<(), Errno> {
-        // SAFETY: PTRACE_SETSIGMASK reads as many bytes as the address argument says at the data pointer, a live
-        // u64.
-        let done = check(unsafe {
-            libc::ptrace(
-                libc::PTRACE_SETSIGMASK,
-                self.tid,
-                size_of::<u64>(),
-                &raw const mask,
-            )
-        });
-        self.unless_dead(done).map(|_| ())
+        self.unless_dead(trace::set_signal_mask(self.tid, mask))
     }
 
     /// Run one instruction, a system call with all that it does. `ESRCH`: the thread died in it and is reaped.
     fn step(&self) -> Result<(), Errno> {
         let mut signal = 0;
         loop {
-            self.unless_dead(ptrace(libc::PTRACE_SINGLESTEP, self.tid, signal).map(|()| 0))?;
+            self.unless_dead(ptrace(libc::PTRACE_SINGLESTEP, self.tid, signal))?;
             let status = wait(self.tid)?;
             if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
                 return Err(Errno::SRCH);
@@ -190,25 +150,17 @@ impl Stopped {
     }
 
     fn detach(self) -> Result<(), Errno> {
-        let done = ptrace(libc::PTRACE_DETACH, self.tid, 0);
-        self.unless_dead(done.map(|()| 0)).map(|_| ())
+        self.unless_dead(ptrace(libc::PTRACE_DETACH, self.tid, 0))
     }
 
     /// A SIGKILL may end the thread between any two steps; the tracer must then reap it, or the guest's
     /// own parent waits for ever.
-    fn unless_dead(&self, result: Result<i64, Errno>) -> Result<i64, Errno> {
-        if result == Err(Errno::SRCH) {
+    fn unless_dead<R>(&self, result: Result<R, Errno>) -> Result<R, Errno> {
+        if matches!(result, Err(Errno::SRCH)) {
             reap(self.tid);
         }
         result
     }
-}
-
-fn ptrace(request: libc::c_uint, tid: i32, data: u64) -> Result<(), Errno> {
-    // SAFETY: the requests used here (SEIZE, INTERRUPT, CONT, SINGLESTEP, DETACH) take integers in the address and
-    // data arguments and touch no memory of ours.
-    check(unsafe { libc::ptrace(request, tid, std::ptr::null_mut::<libc::c_void>(), data) })?;
-    Ok(())
 }
 
 fn wait(tid: i32) -> Result<i32, Errno> {

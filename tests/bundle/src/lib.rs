@@ -17,5 +17,5 @@ pub use bundle::Bundle;
 pub use config::{Config, User};
 pub use console::{Console, Step};
 pub use container::{Container, Outcome, run};
-pub use runtime::{Runtime, caisson, reference, runtimes};
+pub use runtime::{Runtime, caisson, reference, runtimes, runtimes_and_transports};
 pub use scratch::Scratch;

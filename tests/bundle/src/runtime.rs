@@ -6,9 +6,11 @@ use std::process::Command;
 /// A program with runc's command line.
 #[derive(Debug, Clone)]
 pub struct Runtime {
-    /// `runc` or `caisson`, for messages.
+    /// `runc`, `caisson`, or `caisson-ptrace` for its other transport.
     pub name: String,
     pub program: PathBuf,
+    /// Global options.
+    pub options: Vec<String>,
 }
 
 impl Runtime {
@@ -16,14 +18,14 @@ impl Runtime {
     #[must_use]
     pub fn command(&self, root: &Path) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("--root").arg(root);
+        command.args(&self.options).arg("--root").arg(root);
         command
     }
 
     /// caisson may refuse what the host kernel allows; runc may not.
     #[must_use]
     pub fn is_sandbox(&self) -> bool {
-        self.name == "caisson"
+        self.name.starts_with("caisson")
     }
 }
 
@@ -36,6 +38,18 @@ pub fn runtimes() -> Vec<Runtime> {
     let names =
         std::env::var("CAISSON_TEST_RUNTIMES").unwrap_or_else(|_| "runc,caisson".to_owned());
     names.split(',').map(runtime).collect()
+}
+
+/// As [`runtimes`], by default with the sandbox under each of its transports.
+///
+/// # Panics
+/// If one of them is not there.
+#[must_use]
+pub fn runtimes_and_transports() -> Vec<Runtime> {
+    if std::env::var_os("CAISSON_TEST_RUNTIMES").is_some() {
+        return runtimes();
+    }
+    ["runc", "caisson", "caisson-ptrace"].map(runtime).into()
 }
 
 /// The reference alone: the host kernel, through runc.
@@ -57,7 +71,8 @@ pub fn caisson() -> Runtime {
 }
 
 fn runtime(name: &str) -> Runtime {
-    let program = if name == "caisson" {
+    let transport = name.strip_prefix("caisson-");
+    let program = if name == "caisson" || transport.is_some() {
         sandbox()
     } else {
         in_path(name)
@@ -65,6 +80,10 @@ fn runtime(name: &str) -> Runtime {
     Runtime {
         name: name.to_owned(),
         program,
+        options: transport
+            .map(|kind| format!("--transport={kind}"))
+            .into_iter()
+            .collect(),
     }
 }
 

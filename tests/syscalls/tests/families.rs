@@ -1,12 +1,12 @@
 //! Every family of system calls, as root and as an ordinary user, under the reference runtime and in
-//! the sandbox: the transcripts must agree.
+//! the sandbox with each of its transports: the transcripts must agree.
 
 use caisson_syscall_tests::{Family, Measure, compare};
-use caisson_test_bundle::{User, runtimes};
+use caisson_test_bundle::{User, runtimes_and_transports};
 
 fn agree(name: &'static str, user: User) {
     let family = Family { name, user };
-    let runtimes = runtimes();
+    let runtimes = runtimes_and_transports();
     let (reference, others) = runtimes.split_first().expect("a reference runtime");
     let expected = family.run(reference).stdout;
     for runtime in others {

@@ -49,7 +49,8 @@ pub(super) fn exec(exec: &Exec<'_>) -> Result<Running, RuntimeError> {
         host_pid: made.pid,
         process: with_home(exec, root.as_fd()),
     };
-    ask(exec.entry, &request, &[made.listener.as_fd()])?;
+    let listener: Vec<BorrowedFd<'_>> = made.listener.iter().map(AsFd::as_fd).collect();
+    ask(exec.entry, &request, &listener)?;
     // From here on it is like any other child.
     guest.0 = None;
     Ok(Running { process, console })
@@ -147,6 +148,7 @@ fn spawn(
         landlock: landlock.as_ref().map(AsFd::as_fd),
         umask: exec.process.umask,
         personality: exec.state.spec.linux.personality(),
+        reach: caisson_kernel::guest_reach(facts.transport),
     };
     if exec.state.spec.linux.has_namespace("time") {
         namespace::enter_time(init.as_fd())

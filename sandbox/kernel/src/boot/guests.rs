@@ -116,6 +116,17 @@ impl Guests for View {
         self.kernel.get()?.ipc.get(kind, id)
     }
 
+    fn kept_sockets(&self, pid: u32) -> Vec<(u32, u64)> {
+        let Some(kernel) = self.kernel.get() else {
+            return Vec::new();
+        };
+        kernel
+            .table
+            .with_guest_process(pid as i32, |process, _| process.pid)
+            .map(|pid| kernel.gateway.kept_sockets(pid))
+            .unwrap_or_default()
+    }
+
     fn set_hostname(&self, name: &str) -> Result<(), Errno> {
         let kernel = self.kernel.get().ok_or(Errno::EPERM)?;
         lock(&kernel.names).host = name.to_owned();

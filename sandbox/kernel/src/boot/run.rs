@@ -16,15 +16,15 @@ use super::console::{self, Console};
 use super::{Boot, BootError, NamespaceKind, Prepared, Termination, limits};
 use crate::control::{self, Gate};
 use crate::exec;
+use crate::facts;
 use crate::kernel::Kernel;
 use crate::mounts::Mounts;
 use crate::proc::SystemFacts;
 use crate::strace::Strace;
 use crate::system::Names;
 use crate::task::{Capability, Directory, Fs, Table};
-use crate::transport::{Notify, Transport};
+use crate::transport::Gateway;
 use crate::watch::Watch;
-use crate::{facts, serve};
 
 /// How long the init process may take from its birth to its first exec.
 const FIRST_EXEC: Duration = Duration::from_secs(30);
@@ -127,9 +127,13 @@ fn stand_up(prepared: Prepared, mut boot: Boot) -> Result<Sandbox, BootError> {
     control::enter(&kernel, init.pid, &boot.process, Arc::new(Mutex::new(fs)))
         .map_err(BootError::host("read the init process' status"))?;
     kernel.gate.expect(init.pid);
-    let listener = init.listener.try_clone().map_err(BootError::Thread)?;
-    let transport: Arc<dyn Transport> = Arc::new(Notify::new(listener));
-    serve::start(&kernel, transport).map_err(BootError::Thread)?;
+    let listener = init
+        .listener
+        .as_ref()
+        .map(OwnedFd::try_clone)
+        .transpose()
+        .map_err(BootError::Thread)?;
+    control::take_in(&kernel, init.pid, listener)?;
     kernel
         .gate
         .wait(init.pid, FIRST_EXEC)
@@ -192,7 +196,7 @@ fn make_kernel(prepared: Prepared, boot: &mut Boot) -> Result<Kernel, BootError>
         loader: prepared.loader,
         loader_identity: (identity.st_dev, identity.st_ino),
         secret: u64::from_ne_bytes(secret),
-        transport: boot.transport,
+        gateway: Gateway::new(boot.transport),
         all_calls: matches!(strace, Some((_, TraceScope::All))),
         strace: strace.map(|(log, _)| Strace::new(log.into())),
         shortfalls: Default::default(),
@@ -347,6 +351,7 @@ fn spawn(kernel: &Kernel, boot: &Boot, console: Option<&Console>) -> Result<Gues
         landlock: landlock.as_ref().map(AsFd::as_fd),
         umask: boot.process.umask,
         personality: boot.personality,
+        reach: crate::filter::reach(kernel.gateway.kind()),
     };
     let guest = guest::spawn_init(&setup, new)?;
     if !new.contains(Namespaces::PID) {

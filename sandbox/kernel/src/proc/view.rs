@@ -53,6 +53,12 @@ pub trait Guests: Send + Sync + 'static {
         None
     }
 
+    /// Sockets, by number and inode, that the app kernel keeps in process `pid` for its own use.
+    fn kept_sockets(&self, pid: u32) -> Vec<(u32, u64)> {
+        let _ = pid;
+        Vec::new()
+    }
+
     /// A guest that may (fsuid 0 and CAP_SYS_ADMIN were checked) wrote /proc/sys/kernel/hostname.
     fn set_hostname(&self, name: &str) -> Result<(), Errno>;
 }

@@ -6,7 +6,7 @@
 use std::ffi::CStr;
 
 use super::handshake::Handshake;
-use super::{GUEST_HOST_ID, Setup};
+use super::{GUEST_HOST_ID, Reach, Setup};
 
 pub(super) enum Origin {
     /// First process, born into new namespaces.
@@ -389,7 +389,11 @@ impl Child<'_> {
             len: filter.len() as u16,
             filter: filter.as_ptr().cast_mut(),
         };
-        let flags = NEW_LISTENER | WAIT_KILLABLE_RECV;
+        let reach = self.0.setup.reach;
+        let flags = match reach {
+            Reach::Listener => NEW_LISTENER | WAIT_KILLABLE_RECV,
+            Reach::Tracer => 0,
+        };
         // SAFETY: `program` describes the live filter, which the kernel only reads.
         let listener = self.need(Step::Filter, unsafe {
             libc::syscall(
@@ -403,11 +407,42 @@ impl Child<'_> {
         let path = c"/".as_ptr();
         let argv = [path, std::ptr::null()];
         let envp = [std::ptr::null::<libc::c_char>()];
-        // SAFETY: the strings and the NULL-terminated arrays are live. The app kernel answers this call.
-        unsafe { libc::syscall(libc::SYS_execve, path, argv.as_ptr(), envp.as_ptr()) };
+        let start = monotonic_seconds();
+        loop {
+            // SAFETY: the strings and the NULL-terminated arrays are live. The app kernel answers this call.
+            unsafe { libc::syscall(libc::SYS_execve, path, argv.as_ptr(), envp.as_ptr()) };
+            // SAFETY: `__errno_location` always returns a valid pointer to this thread's errno.
+            let refused = unsafe { *libc::__errno_location() };
+            // What the host says as long as nobody traces.
+            if reach != Reach::Tracer
+                || refused != libc::ENOSYS
+                || monotonic_seconds() - start > TRACED_WITHIN_SECONDS
+            {
+                break;
+            }
+            let pause = libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 200_000,
+            };
+            // SAFETY: reads a live timespec.
+            unsafe { libc::nanosleep(&raw const pause, std::ptr::null_mut()) };
+        }
         // SAFETY: exit_group is notified or native in every filter; ends this process.
         unsafe { libc::_exit(127) }
     }
+}
+
+/// How long a process waits to be traced.
+const TRACED_WITHIN_SECONDS: i64 = 30;
+
+fn monotonic_seconds() -> i64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: writes a live timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec
 }
 
 /// Descriptor numbers from here on are used while the child sorts its table.

@@ -328,6 +328,18 @@ pub(crate) fn list_all(context: &Context) -> Vec<Item> {
     numbers(context, ".").map_or_else(|_| Vec::new(), |pids| pids.map(item).collect())
 }
 
+/// Whether a descriptor is none of the guest's own. The guest may have put another under its number.
+fn is_kept(context: &Context, pid: u32, fd: u32, kept: &[(u32, u64)]) -> bool {
+    kept.iter()
+        .filter(|(number, _)| *number == fd)
+        .any(|(_, inode)| {
+            let link = context
+                .guest_proc()
+                .and_then(|proc| host::link(&*proc, &format!("{pid}/fd/{fd}")));
+            link.is_ok_and(|link| *link == *format!("socket:[{inode}]").as_bytes())
+        })
+}
+
 pub(crate) fn list(context: &Context, node: Node) -> Result<Vec<Item>, Errno> {
     let Node::Process {
         pid,
@@ -350,7 +362,11 @@ pub(crate) fn list(context: &Context, node: Node) -> Result<Vec<Item>, Errno> {
             .number(),
             kind: if info { libc::DT_REG } else { libc::DT_LNK },
         };
-        return Ok(numbers(context, &path)?.map(item).collect());
+        let kept = context.guests.kept_sockets(pid);
+        return Ok(numbers(context, &path)?
+            .filter(|fd| !is_kept(context, pid, *fd, &kept))
+            .map(item)
+            .collect());
     }
     if entry(index)?.name == "task" {
         let item = |tid: u32| Item {

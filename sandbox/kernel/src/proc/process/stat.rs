@@ -62,6 +62,8 @@ fn rewrite(pid: u32, name: &str, fields: &str, view: &View) -> String {
                     .to_string()
             }
             STATE if view.running => made += "R",
+            // Stopped by the app kernel, while it serves a call.
+            STATE if field == "t" => made += "S",
             _ if view.permitted => made += field,
             _ if CODE.contains(&position) => made += "1",
             _ if ADDRESSES.contains(&position) => made += "0",
@@ -83,6 +85,17 @@ mod tests {
         let (name, fields) = split(LINE).unwrap();
         assert_eq!(name, "a) b (c");
         assert!(fields.starts_with("S 1 12"));
+    }
+
+    #[test]
+    fn a_thread_that_is_served_sleeps() {
+        let (name, fields) = split(LINE).unwrap();
+        let traced = fields.replacen('S', "t", 1);
+        let view = View {
+            permitted: true,
+            ..View::default()
+        };
+        assert_eq!(rewrite(12, name, &traced, &view), LINE);
     }
 
     #[test]

@@ -68,6 +68,8 @@ fn rewrite(text: &str, changes: &Changes, facts: &ProcessFacts) -> String {
         let own = match name {
             "Name" => changes.name.clone(),
             "State" if changes.running => Some("R (running)".to_owned()),
+            // Stopped by the app kernel, while it serves a call.
+            "State" if value.starts_with('t') => Some("S (sleeping)".to_owned()),
             _ => own(name, facts),
         };
         let _ = match own {

@@ -98,7 +98,7 @@ void section(const char *name, void (*body)(void)) {
         _exit(0);
     }
     int status = 0;
-    for (int tick = 0; tick < 1500; tick++) {
+    for (int tick = 0; tick < 6000; tick++) {
         pid_t done = waitpid(child, &status, WNOHANG);
         if (done == child) {
             if (status != 0) say(name, "section", "%s", ended(status));

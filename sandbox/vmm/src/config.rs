@@ -1,6 +1,6 @@
 //! What a machine is made of.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +103,16 @@ const MIN_MEMORY_MIB: u32 = 32;
 const MAX_VCPUS: u8 = 64;
 
 impl Config {
+    /// Where the sockets are that the guest reaches.
+    pub(crate) fn socket_directory(&self) -> Option<&Path> {
+        let directory = self.vsock.as_ref()?.socket.parent()?;
+        Some(if directory.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            directory
+        })
+    }
+
     /// Fields whose value alone is wrong, whatever the host has.
     pub(crate) fn check(&self) -> Result<(), VmmError> {
         let wrong = |field: &'static str, value: String, problem: &'static str| {

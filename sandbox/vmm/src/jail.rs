@@ -14,7 +14,10 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change,
     mount_remount, unmount,
 };
-use rustix::process::{Gid, Resource, Rlimit, Uid, pivot_root, setrlimit};
+use rustix::process::{
+    Gid, Resource, Rlimit, Uid, getppid, parent_process_death_signal, pivot_root,
+    set_parent_process_death_signal, setrlimit,
+};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities,
     set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
@@ -113,6 +116,8 @@ fn limits() -> io::Result<()> {
 
 fn another_user(jail: &Jail) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(jail.uid), Gid::from_raw(jail.gid));
+    // A change of ids clears it.
+    let (death_signal, parent) = (parent_process_death_signal()?, getppid());
     set_no_new_privs(true)?;
     set_thread_groups(&[])?;
     set_thread_res_gid(gid, gid, gid)?;
@@ -127,5 +132,9 @@ fn another_user(jail: &Jail) -> io::Result<()> {
             inheritable: none,
         },
     )?;
+    set_parent_process_death_signal(death_signal)?;
+    if death_signal.is_some() && getppid() != parent {
+        return Err(io::Error::other("the parent has ended"));
+    }
     Ok(())
 }

@@ -231,11 +231,7 @@ pub fn run(config: &Config) -> Result<End, VmmError> {
         .map(|id| vcpu::create(&kvm, &vm, id, entry))
         .collect::<Result<Vec<_>, _>>()?;
     if let Some(jail) = &config.jail {
-        let directory = config
-            .vsock
-            .as_ref()
-            .and_then(|vsock| vsock.socket.parent());
-        jail::enter(jail, directory)?;
+        jail::enter(jail, config.socket_directory())?;
     }
     start_vcpus(vcpus, &buses, &shared, &threads)?;
     // In debug builds, too, and whether there is a jail or not.

@@ -134,10 +134,16 @@ fn attempt(name: &OsString) -> ExitCode {
     if name != "mount" && name != "setns" && name != "unshare" {
         attempt(&host).expect("it works outside");
     }
-    if let Err(error) = jail::enter(&JAIL, Some(Path::new("/var/tmp"))).and_then(|()| confine()) {
+    let killed = Some(rustix::process::Signal::KILL);
+    rustix::process::set_parent_process_death_signal(killed).expect("PR_SET_PDEATHSIG");
+    if let Err(error) = jail::enter(&JAIL, Some(Path::new("/var/tmp"))) {
         eprintln!("{error}");
         return ExitCode::FAILURE;
     }
+    // Whoever started it is still the one whose end ends it.
+    let signal = rustix::process::parent_process_death_signal();
+    assert_eq!(signal, Ok(killed));
+    confine().expect("a seccomp profile");
     match attempt(&host) {
         Err(_) => ExitCode::SUCCESS,
         // Without a profile, sockets can be made, in a network with nothing in it, and users be renamed.

@@ -59,10 +59,14 @@ pub fn config(directory: &Path) -> Config {
     }
 }
 
-/// `$CAISSON_GUEST_KERNEL`.
+/// `$CAISSON_GUEST_KERNEL`, or the one that was built beside the binaries.
 #[must_use]
 pub fn kernel() -> Option<PathBuf> {
-    std::env::var_os("CAISSON_GUEST_KERNEL").map(PathBuf::from)
+    if let Some(path) = std::env::var_os("CAISSON_GUEST_KERNEL").filter(|path| !path.is_empty()) {
+        return Some(PathBuf::from(path));
+    }
+    let built = monitor().with_file_name("caisson-guest").join("vmlinux");
+    built.exists().then_some(built)
 }
 
 /// `caisson-vmm` beside the directory of this test program.

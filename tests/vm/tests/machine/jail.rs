@@ -55,4 +55,28 @@ fn jail() {
         assert_ne!(of(&process), of("/proc/self"), "{namespace}");
     }
     assert_eq!(guest.run("echo alive"), "alive\n");
+    println!(
+        "the monitor besides the guest's RAM: {} KiB",
+        overhead_kib(&process)
+    );
+}
+
+/// Proportional size of all mappings but those of the guest's RAM, which is the only large one.
+fn overhead_kib(process: &str) -> u64 {
+    const LARGE_KIB: u64 = 64 << 10;
+    let maps = fs::read_to_string(format!("{process}/smaps")).expect("its mappings");
+    let (mut sum, mut size) = (0, 0);
+    for line in maps.lines() {
+        let value = |name: &str| {
+            let (value, _) = line.strip_prefix(name)?.trim().split_once(' ')?;
+            value.parse::<u64>().ok()
+        };
+        size = value("Size:").unwrap_or(size);
+        if let Some(pss) = value("Pss:")
+            && size < LARGE_KIB
+        {
+            sum += pss;
+        }
+    }
+    sum
 }

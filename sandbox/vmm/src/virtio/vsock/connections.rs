@@ -44,12 +44,14 @@ impl Connections {
     pub(super) fn new(cid: u32, path: &Path) -> io::Result<Connections> {
         let listener = UnixListener::bind(path)?;
         listener.set_nonblocking(true)?;
+        // The working directory changes with the jail.
+        let path = std::fs::canonicalize(path)?;
         let epoll = Epoll::new()?;
         let event = EpollEvent::new(EventSet::IN, LISTENER);
         epoll.ctl(ControlOperation::Add, listener.as_raw_fd(), event)?;
         Ok(Connections {
             cid: cid.into(),
-            path: path.to_owned(),
+            path,
             listener,
             epoll,
             streams: HashMap::new(),

@@ -12,6 +12,8 @@ pub(crate) enum Action {
     Info,
     /// Print the version (`-v`).
     Version,
+    /// Hold a sandbox's namespaces; how the serving shim runs this binary for the sandbox API.
+    Hold,
     /// Serve the task API; how `start` runs this binary again.
     Serve,
 }
@@ -25,6 +27,9 @@ pub(crate) struct Flags {
     pub(crate) bundle: String,
     /// Path of the socket that the serving shim answers on.
     pub(crate) socket: String,
+    /// For `hold`: the network namespace to enter, and the sandbox's host name.
+    pub(crate) netns: String,
+    pub(crate) hostname: String,
     pub(crate) debug: bool,
     pub(crate) action: Action,
 }
@@ -54,6 +59,8 @@ impl Flags {
             address: String::new(),
             bundle: String::new(),
             socket: String::new(),
+            netns: String::new(),
+            hostname: String::new(),
             debug: false,
             action: Action::Serve,
         };
@@ -63,6 +70,7 @@ impl Flags {
                 flags.action = match argument.as_str() {
                     "start" => Action::Start,
                     "delete" => Action::Delete,
+                    "hold" => Action::Hold,
                     _ => return Err(ArgsError::UnknownAction(argument)),
                 };
                 continue;
@@ -76,7 +84,8 @@ impl Flags {
                 "debug" => flags.debug = inline.as_deref() != Some("false"),
                 "info" => flags.action = Action::Info,
                 "v" | "version" => flags.action = Action::Version,
-                "namespace" | "id" | "address" | "bundle" | "socket" | "publish-binary" => {
+                "namespace" | "id" | "address" | "bundle" | "socket" | "netns" | "hostname"
+                | "publish-binary" => {
                     let value = inline
                         .or_else(|| arguments.next())
                         .ok_or_else(|| ArgsError::MissingValue(argument.clone()))?;
@@ -86,6 +95,8 @@ impl Flags {
                         "address" => flags.address = value,
                         "bundle" => flags.bundle = value,
                         "socket" => flags.socket = value,
+                        "netns" => flags.netns = value,
+                        "hostname" => flags.hostname = value,
                         _ => {} // events go over ttrpc, not through containerd's binary
                     }
                 }
@@ -104,6 +115,7 @@ impl Flags {
                 ("id", &self.id),
                 ("socket", &self.socket),
             ],
+            Action::Hold => &[("id", &self.id)],
             Action::Info | Action::Version => &[],
         };
         match needed.iter().find(|(_, value)| value.is_empty()) {

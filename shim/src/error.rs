@@ -13,6 +13,12 @@ pub(crate) enum ShimError {
     /// no container of that id is served by this shim
     #[error("container {0:?}: not found")]
     NoSuchContainer(String),
+    /// no sandbox of that id is served by this shim
+    #[error("sandbox {0:?}: not found")]
+    NoSuchSandbox(String),
+    /// the process that holds a sandbox's namespaces cannot be run
+    #[error("sandbox {id:?}: {reason}")]
+    Sandbox { id: String, reason: String },
     /// the container has no such exec process
     #[error("process {exec_id:?} of container {id:?}: not found")]
     NoSuchProcess { id: String, exec_id: String },
@@ -98,6 +104,7 @@ impl ShimError {
     pub(crate) fn code(&self) -> Code {
         match self {
             ShimError::NoSuchContainer(_)
+            | ShimError::NoSuchSandbox(_)
             | ShimError::NoSuchProcess { .. }
             | ShimError::ProcessFinished => Code::NOT_FOUND,
             ShimError::AlreadyExists { .. } => Code::ALREADY_EXISTS,
@@ -107,7 +114,9 @@ impl ShimError {
             }
             ShimError::Unsupported { .. } | ShimError::NoSuchMethod(_) => Code::UNIMPLEMENTED,
             ShimError::Runtime { source, .. } => source.code(),
-            ShimError::Io { .. } | ShimError::Json { .. } => Code::UNKNOWN,
+            ShimError::Io { .. } | ShimError::Json { .. } | ShimError::Sandbox { .. } => {
+                Code::UNKNOWN
+            }
             ShimError::Thread { .. } => Code::RESOURCE_EXHAUSTED,
             ShimError::Unanswered => Code::INTERNAL,
         }

@@ -24,6 +24,7 @@ mod poller;
 mod process;
 mod reaper;
 mod runtime;
+mod sandbox;
 mod service;
 mod socket;
 mod stats;
@@ -51,6 +52,7 @@ fn run() -> anyhow::Result<()> {
         Action::Delete => command::delete::run(&flags),
         Action::Info => command::info::run(&flags),
         Action::Version => command::info::version(),
+        Action::Hold => command::hold::run(&flags),
         Action::Serve => command::serve::run(&flags),
     }
 }

@@ -67,7 +67,6 @@ impl Options {
             ("options.ShimCgroup", &runc.shim_cgroup),
             ("options.CriuImagePath", &runc.criu_image_path),
             ("options.CriuWorkPath", &runc.criu_work_path),
-            ("options.TaskApiAddress", &runc.task_api_address),
         ];
         if let Some((field, value)) = refused.into_iter().find(|(_, value)| !value.is_empty()) {
             return Err(ShimError::Unsupported {

@@ -19,7 +19,11 @@ use crate::socket::{self, Bound};
 pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
     let form = Form::asked_for(&flags.id).context("standard input")?;
     let bundle = env::current_dir().context("current directory")?;
-    let config = Config::load(&bundle)?;
+    // A sandbox has no config.json.
+    let config = match bundle.join("config.json").exists() {
+        true => Config::load(&bundle)?,
+        false => Config::default(),
+    };
     let group = config.group().unwrap_or(&flags.id);
     let socket = socket::path(&flags.address, &flags.namespace, group);
     let address = socket::address(&socket);

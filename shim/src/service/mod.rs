@@ -1,4 +1,4 @@
-//! The task API: one file for each method, and here the way from a request to its method.
+//! The task API: one file for each method, the sandbox API in one, and here the way from a request to its method.
 //!
 //! Key type: [`Service`]. Calls that run the runtime or wait for a disk get a thread; the others are
 //! answered on the main loop.
@@ -15,6 +15,7 @@ mod pause;
 mod pids;
 mod resize_pty;
 mod resume;
+mod sandbox;
 mod shutdown;
 mod start;
 mod state;
@@ -36,6 +37,7 @@ use crate::events::Publisher;
 use crate::io::Logging;
 use crate::poller::Poller;
 use crate::reaper::Reaper;
+use crate::sandbox::Sandbox;
 use crate::sync::lock;
 use crate::ttrpc::server::{Handler, Reply};
 
@@ -55,6 +57,8 @@ pub(crate) struct Service {
     pub(crate) reaper: Arc<Reaper>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) calls: Arc<Calls>,
+    /// The pod that this shim serves, if containerd made it by the sandbox API.
+    sandbox: Mutex<Option<Arc<Sandbox>>>,
     containers: Mutex<HashMap<String, Slot>>,
 }
 
@@ -71,6 +75,7 @@ impl Service {
             reaper,
             publisher,
             calls: Arc::default(),
+            sandbox: Mutex::default(),
             containers: Mutex::default(),
         }
     }
@@ -96,6 +101,9 @@ pub(crate) struct TaskApi(pub(crate) Arc<Service>);
 
 impl Handler for TaskApi {
     fn call(&self, service: &str, method: &str, payload: Vec<u8>, reply: Reply) {
+        if service == sandbox::SERVICE {
+            return self.call_sandbox(method, payload, reply);
+        }
         if !SERVICES.contains(&service) {
             return reply.fail(&ShimError::NoSuchMethod(format!("{service}/{method}")));
         }
@@ -119,6 +127,29 @@ impl Handler for TaskApi {
             "Update" => answer_on_thread(shim, method, payload, reply, Service::update),
             "Stats" => answer_on_thread(shim, method, payload, reply, Service::stats),
             _ => reply.fail(&ShimError::NoSuchMethod(format!("{service}/{method}"))),
+        }
+    }
+}
+
+impl TaskApi {
+    fn call_sandbox(&self, method: &str, payload: Vec<u8>, reply: Reply) {
+        let shim = &self.0;
+        match method {
+            "CreateSandbox" => answer(shim, &payload, reply, Service::create_sandbox),
+            "StartSandbox" => {
+                answer_on_thread(shim, method, payload, reply, Service::start_sandbox);
+            }
+            "Platform" => answer(shim, &payload, reply, Service::sandbox_platform),
+            "StopSandbox" => answer(shim, &payload, reply, Service::stop_sandbox),
+            "WaitSandbox" => shim.wait_sandbox(&payload, reply),
+            "SandboxStatus" => answer(shim, &payload, reply, Service::sandbox_status),
+            "PingSandbox" => answer(shim, &payload, reply, Service::ping_sandbox),
+            "ShutdownSandbox" => answer(shim, &payload, reply, Service::shutdown_sandbox),
+            // SandboxMetrics: a sandbox has no control group of its own; its containers have.
+            _ => {
+                let name = format!("{}/{method}", sandbox::SERVICE);
+                reply.fail(&ShimError::NoSuchMethod(name));
+            }
         }
     }
 }

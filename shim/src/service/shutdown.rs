@@ -9,7 +9,7 @@ use crate::sync::lock;
 impl Service {
     pub(super) fn shutdown(&self, _request: ShutdownRequest) -> Result<Empty, ShimError> {
         // Another container of the pod may still be there, or on its way.
-        if lock(&self.containers).is_empty() {
+        if lock(&self.containers).is_empty() && lock(&self.sandbox).is_none() {
             self.poller.stop();
         }
         Ok(Empty::default())

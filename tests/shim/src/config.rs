@@ -51,6 +51,9 @@ fn cri(folder: &Path) -> String {
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.caisson]
   runtime_type = "io.containerd.caisson.v2"
   pod_annotations = ["dev.caisson.*"]
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.sandboxed]
+  runtime_type = "io.containerd.caisson.v2"
+  sandboxer = "shim"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.configured]
   runtime_type = "io.containerd.caisson.v2"
   pod_annotations = ["dev.caisson.*"]

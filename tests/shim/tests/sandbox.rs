@@ -1,0 +1,91 @@
+//! The sandbox API: pods without a pause container, for handlers with `sandboxer = "shim"`, which the CRI
+//! plugin knows since containerd 2.0; and the API itself, past containerd.
+
+use std::fs;
+
+use caisson_shim_tests::cri::{CONTAINER, Cri, POD, Pod};
+use caisson_shim_tests::{Containerd, Handler, Plugins, Release, eventually};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn each_release_with_sandboxes(test: impl Fn(&Containerd, &Cri)) {
+    for release in Release::selected() {
+        if release.major() < 2 {
+            continue;
+        }
+        eprintln!("--- containerd {release:?}");
+        let containerd = Containerd::start_with(release, Handler::Caisson, Plugins::Cri);
+        let cri = Cri::connect(&containerd.address());
+        cri.await_images();
+        test(&containerd, &cri);
+        containerd.stop_clean();
+    }
+}
+
+#[test]
+fn a_pod_needs_no_pause_container() {
+    each_release_with_sandboxes(|containerd, cri| {
+        for (name, pid) in [("own", CONTAINER), ("shared", POD)] {
+            let pod = Pod::run_with(containerd, cri, "sandboxed", name, pid, &[]);
+            let pod = pod.expect("RunPodSandbox");
+            let one = pod.container("one", &["sleep", "1001"]);
+            let two = pod.container("two", &["sleep", "1002"]);
+            let bundle = containerd
+                .path("state/io.containerd.sandbox.controller.v1.shim/k8s.io")
+                .join(&pod.id);
+            let shim = fs::read_to_string(bundle.join("shim.pid")).expect("the shim");
+            for id in [&pod.id, &one, &two] {
+                containerd.expect_gone(id);
+            }
+            let tasks = containerd.ctr().run(&["tasks", "ls", "-q"]).stdout_text();
+            assert!(tasks.contains(&one) && !tasks.contains(&pod.id), "{tasks}");
+            assert_eq!(
+                text(&pod.exec_sync(&one, &["hostname"]).stdout),
+                format!("{name}\n")
+            );
+            let ip = pod.status().network.expect("a network").ip;
+            let address = pod.exec_sync(&one, &["ip", "-4", "addr", "show", "eth0"]);
+            assert!(
+                text(&address.stdout).contains(&ip),
+                "{}",
+                text(&address.stdout)
+            );
+            let processes = text(&pod.exec_sync(&one, &["ps"]).stdout);
+            assert_eq!(processes.contains("sleep 1002"), pid == POD, "{processes}");
+            pod.remove();
+            assert!(!bundle.exists(), "{} is left", bundle.display());
+            eventually("the shim is gone", || {
+                !fs::exists(format!("/proc/{shim}/exe")).unwrap_or(false)
+            });
+        }
+    });
+}
+
+#[test]
+fn a_sandbox_outlives_a_restart_of_containerd() {
+    each_release_with_sandboxes(|containerd, cri| {
+        let pod = Pod::run_with(containerd, cri, "sandboxed", "restart", CONTAINER, &[]);
+        let pod = pod.expect("RunPodSandbox");
+        let id = pod.container("sleeper", &["sleep", "1000"]);
+        for id in [&pod.id, &id] {
+            containerd.expect_gone(id);
+        }
+        containerd.kill();
+        containerd.launch();
+        eventually("the pod goes on", || {
+            let ready: Result<caisson_shim_tests::cri::SandboxStatusResponse, _> = cri.call(
+                "PodSandboxStatus",
+                caisson_shim_tests::cri::Id { id: pod.id.clone() },
+            );
+            // 0 is ready.
+            ready.is_ok_and(|answer| answer.status.is_some_and(|status| status.state == 0))
+        });
+        assert_eq!(
+            text(&pod.exec_sync(&id, &["echo", "again"]).stdout),
+            "again\n"
+        );
+        pod.remove();
+    });
+}

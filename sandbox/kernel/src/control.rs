@@ -243,17 +243,22 @@ pub fn enter(
         .and_then(|ids| ids.split_ascii_whitespace().next_back())
         .and_then(|id| id.parse().ok())
         .ok_or(Errno::SRCH)?;
-    let process = Arc::new(Process::new(pid, guest_pid, pidfd_open(pid)?, fs, None));
+    let credentials = Arc::new(Credentials::initial(spec));
+    let process = Arc::new(Process::new(
+        pid,
+        guest_pid,
+        pidfd_open(pid)?,
+        fs,
+        credentials.clone(),
+        None,
+    ));
     process
         .no_new_privs
         .store(spec.no_new_privileges, std::sync::atomic::Ordering::Release);
     *lock(&process.file_locks) = caisson_sys::limit::get(pid, MARK_RESOURCE)?;
     kernel.watch.add(&process);
-    kernel.table.insert(Arc::new(Thread::new(
-        pid,
-        guest_pid,
-        process,
-        Arc::new(Credentials::initial(spec)),
-    )));
+    kernel
+        .table
+        .insert(Arc::new(Thread::new(pid, guest_pid, process, credentials)));
     Ok(())
 }

@@ -24,6 +24,8 @@ pub use executable::{Executable, Running};
 pub use fs::{Directory, Fs};
 pub use table::Table;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::exec::Plan;
 
 /// A lock that a panicking holder cannot poison for everybody else.
@@ -84,6 +86,8 @@ pub struct Process {
     pub guest_pid: i32,
     pub pidfd: OwnedFd,
     fs: Mutex<Arc<Mutex<Fs>>>,
+    /// Credentials that its first thread was born with.
+    pub birth: Arc<Credentials>,
     /// The program; none before the first exec.
     pub exe: Mutex<Option<Arc<Executable>>>,
     /// What the next child will be born with: the host process' mark.
@@ -104,6 +108,7 @@ impl Process {
         guest_pid: i32,
         pidfd: OwnedFd,
         fs: Arc<Mutex<Fs>>,
+        birth: Arc<Credentials>,
         exe: Option<Arc<Executable>>,
     ) -> Process {
         Process {
@@ -111,6 +116,7 @@ impl Process {
             guest_pid,
             pidfd,
             fs: Mutex::new(fs),
+            birth,
             exe: Mutex::new(exe),
             offspring: Mutex::new(None),
             file_locks: Mutex::new((u64::MAX, u64::MAX)),
@@ -126,6 +132,16 @@ impl Process {
 
     pub fn is_dumpable(&self) -> bool {
         self.dumpable.load(Ordering::Acquire)
+    }
+
+    /// Whether all of it is over; the table may not have noticed.
+    pub fn has_ended(&self) -> bool {
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        matches!(poll(&mut fds, Some(&now)), Ok(1))
     }
 
     /// Root, working directory and umask, possibly shared with other processes (CLONE_FS).

@@ -190,7 +190,9 @@ static void threads(void) {
     int status;
     pthread_create(&thread, NULL, forks_in_thread, &child);
     pthread_join(thread, NULL);
-    say("wait4", "thread_gone", "%d %s", waitpid(child, &status, 0) == child, ended(status));
+    long waited = waitpid(child, &status, 0);
+    say("wait4", "thread_gone", "%d %s", waited == child, ended(status));
+    TOK("after_thread", getuid);
     if (getuid() == 0) {
         /* By the raw call ids are a thread's own, and a child has those of the thread that made it. */
         pthread_create(&thread, NULL, becomes_nobody, NULL);
@@ -271,6 +273,49 @@ static void reaping(void) {
         count++;
     }
     say("wait4", "adopted", "count=%d sum=%d", count, codes);
+}
+
+/* A child whose maker is killed before it has made a call is still its maker's child in all that it inherits, not that
+ * of who adopts it. */
+static void adopted_child(int reaper) {
+    int go[2], told_us[2], pid_pipe[2];
+    char byte;
+    pid_t grandchild = 0;
+    if (pipe(go) || pipe(told_us) || pipe(pid_pipe)) return;
+    if (reaper) prctl(PR_SET_CHILD_SUBREAPER, 1);
+    pid_t maker = fork();
+    if (maker == 0) {
+        if (setresgid(1234, 1234, 1234) || setresuid(1234, 1234, 1234)) _exit(1);
+        umask(0123);
+        if (chdir("/tmp")) _exit(1);
+        pid_t child = fork();
+        if (child == 0) {
+            if (read(go[0], &byte, 1) != 1) _exit(1);
+            char cwd[64];
+            say("fork", reaper ? "adopted_by_reaper" : "adopted_by_init", "euid=%d egid=%d umask=%o cwd=%s", (int)geteuid(), (int)getegid(), umask(0), getcwd(cwd, sizeof cwd));
+            if (write(told_us[1], "x", 1) != 1) _exit(1);
+            _exit(0);
+        }
+        if (write(pid_pipe[1], &child, sizeof child) != sizeof child) _exit(1);
+        for (;;) pause();
+    }
+    if (read(pid_pipe[0], &grandchild, sizeof grandchild) != sizeof grandchild) return;
+    kill(maker, SIGKILL);
+    waitpid(maker, NULL, 0);
+    /* Somebody else has children that are not known yet. */
+    pid_t other = fork();
+    if (other == 0) {
+        for (;;) pause();
+    }
+    if (write(go[1], "x", 1) != 1 || read(told_us[0], &byte, 1) != 1) return;
+    kill(other, SIGKILL);
+    while (wait(NULL) > 0) {}
+}
+
+static void adopted(void) {
+    if (getuid() != 0) return;
+    adopted_child(0);
+    adopted_child(1);
 }
 
 static volatile sig_atomic_t told;
@@ -645,6 +690,7 @@ FAMILY(children) {
     SECTION(threads);
     SECTION(spawned);
     SECTION(reaping);
+    SECTION(adopted);
     SECTION(parent_death);
     SECTION(orphaned_group);
     SECTION(groups);

@@ -10,12 +10,14 @@ mod compare;
 mod departures;
 mod family;
 mod fixture;
+mod storm;
 
 use std::path::Path;
 
 pub use compare::{Difference, Measure, compare, lines};
 pub use family::{FAMILIES, Family, PLAIN_FAMILIES};
 pub use fixture::GUEST;
+pub use storm::Storm;
 
 /// The static guest program that the build script made.
 #[must_use]

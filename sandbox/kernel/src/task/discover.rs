@@ -13,7 +13,7 @@ use caisson_sys::descriptor::pidfd_open;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
-use super::{Births, InheritedFs, Process, Table, Thread, lock};
+use super::{Births, Credentials, InheritedFs, Process, Table, Thread, lock};
 
 /// What the host's procfs says of a thread.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,13 +36,16 @@ pub fn thread(
         return Ok(known);
     }
     let status = host_status(host_proc, tid)?;
-    if let Some(sibling) = table.thread_of(status.tgid) {
-        let process = sibling.process.clone();
+    if let Some(process) = table
+        .process(status.tgid)
+        .filter(|process| !process.has_ended())
+    {
+        let credentials = unseen(table, &process);
         return Ok(table.insert(Arc::new(Thread::new(
             tid,
             status.guest_tid,
             process,
-            sibling.credentials(),
+            credentials,
         ))));
     }
     // Before its mark is read, so that the mark is this process' and not that of a later one of this number.
@@ -53,7 +56,15 @@ pub fn thread(
         InheritedFs::Copied(fs) => Arc::new(Mutex::new(fs.clone())),
     };
     let exe = birth.exe.clone();
-    let process = Process::new(status.tgid, status.guest_tgid, pidfd, fs, exe);
+    let credentials = birth.credentials.clone();
+    let process = Process::new(
+        status.tgid,
+        status.guest_tgid,
+        pidfd,
+        fs,
+        credentials.clone(),
+        exe,
+    );
     process
         .no_new_privs
         .store(birth.no_new_privs, Ordering::Release);
@@ -63,8 +74,17 @@ pub fn thread(
         tid,
         status.guest_tid,
         Arc::new(process),
-        birth.credentials.clone(),
+        credentials,
     ))))
+}
+
+/// Credentials of a thread of `process` that has made no call yet: those of the first thread, which that one cannot
+/// have changed without a call.
+fn unseen(table: &Table, process: &Process) -> Arc<Credentials> {
+    match table.thread(process.pid) {
+        Some(leader) if leader.process.pid == process.pid => leader.credentials(),
+        _ => process.birth.clone(),
+    }
 }
 
 /// Enter every living process into the table. Returns the new ones. A process is a child of a known one: to have

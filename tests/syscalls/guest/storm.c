@@ -1,0 +1,208 @@
+/* Everything at once: processes, programs, signals, names, mounts and looks into /proc, for a while, round after
+ * round. Between the rounds nothing runs, and the harness looks at the app kernel: see tests/storm.rs. Nothing here is
+ * compared with another runtime. */
+#include "guest.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <sys/mount.h>
+#include <sys/time.h>
+#include <time.h>
+
+enum { ROUNDS = 4, SECONDS = 4 };
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double until;
+static char *const environment[] = {"PATH=/bin", NULL};
+
+static void forks(void) {
+    for (unsigned i = 0; now() < until; i++) {
+        pid_t child = i % 2 ? vfork() : fork();
+        if (child == 0) {
+            if (i % 4 < 2) _exit(0);
+            char *argv[] = {"true", NULL};
+            execve("/bin/true", argv, environment);
+            _exit(1);
+        }
+        if (child > 0) waitpid(child, NULL, 0);
+    }
+}
+
+static void orphans(void) {
+    while (now() < until) {
+        pid_t child = fork();
+        if (child == 0) {
+            if (fork() == 0) {
+                get("/work/file");
+                _exit(0);
+            }
+            _exit(0);
+        }
+        if (child > 0) waitpid(child, NULL, 0);
+    }
+}
+
+static void *opens(void *argument) {
+    for (int i = 0; i < 50; i++) {
+        int fd = open("/work/file", O_RDONLY);
+        if (fd >= 0) close(fd);
+        struct stat st;
+        stat("/work/link", &st);
+    }
+    return argument;
+}
+
+static void threads(void) {
+    while (now() < until) {
+        pthread_t many[4];
+        int made = 0;
+        for (; made < 4; made++)
+            if (pthread_create(&many[made], NULL, opens, NULL)) break;
+        for (int i = 0; i < made; i++) pthread_join(many[i], NULL);
+        /* One that ends with its threads in the middle of things. */
+        pid_t child = fork();
+        if (child == 0) {
+            pthread_create(&many[0], NULL, opens, NULL);
+            pthread_create(&many[1], NULL, opens, NULL);
+            char *argv[] = {"true", NULL};
+            execve("/bin/true", argv, environment);
+            _exit(1);
+        }
+        if (child > 0) waitpid(child, NULL, 0);
+    }
+}
+
+static void nothing(int signal) { (void)signal; }
+
+/* Calls that wait (a fifo without a writer) and are interrupted, or whose process is killed. */
+static void signals(void) {
+    mkfifo("/work/storm-fifo", 0666);
+    while (now() < until) {
+        pid_t child = fork();
+        if (child == 0) {
+            struct sigaction action = {.sa_handler = nothing};
+            sigaction(SIGALRM, &action, NULL);
+            struct itimerval soon = {{0, 3000}, {0, 3000}};
+            setitimer(ITIMER_REAL, &soon, NULL);
+            for (int i = 0; i < 5; i++) {
+                int fd = open("/work/storm-fifo", O_RDONLY);
+                if (fd >= 0) close(fd);
+            }
+            setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 0}}, NULL);
+            for (;;) {
+                int fd = open("/work/file", O_RDONLY);
+                close(fd);
+            }
+        }
+        if (child < 0) continue;
+        millis(15);
+        kill(child, SIGUSR1);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+}
+
+static void names(void) {
+    char a[64], b[64];
+    snprintf(a, sizeof a, "/work/storm-a%d", getpid());
+    snprintf(b, sizeof b, "/work/storm-b%d", getpid());
+    while (now() < until) {
+        put(a, "x");
+        rename(a, b);
+        link(b, a);
+        unlink(b);
+        mkdir(b, 0700);
+        rename(a, "/work/storm-shared");
+        rmdir(b);
+        symlink("/work/file", b);
+        get(b);
+        unlink(b);
+        unlink("/work/storm-shared");
+    }
+}
+
+static void mounts(void) {
+    char at[64], inner[80];
+    snprintf(at, sizeof at, "/work/storm-m%d", getpid());
+    snprintf(inner, sizeof inner, "%s/inner", at);
+    mkdir(at, 0755);
+    while (now() < until) {
+        if (mount("t", at, "tmpfs", 0, "size=64k")) break;
+        mkdir(inner, 0755);
+        mount("/work/dir", inner, NULL, MS_BIND, NULL);
+        get("/proc/self/mountinfo");
+        umount2(at, MNT_DETACH);
+    }
+    rmdir(at);
+}
+
+static void looks(void) {
+    while (now() < until) {
+        DIR *proc = opendir("/proc");
+        for (struct dirent *entry; proc && (entry = readdir(proc));) {
+            if (entry->d_name[0] < '0' || entry->d_name[0] > '9') continue;
+            char path[300], link[256];
+            static const char *const files[] = {"status", "cmdline", "maps", "mountinfo"};
+            for (int i = 0; i < 4; i++) {
+                snprintf(path, sizeof path, "/proc/%s/%s", entry->d_name, files[i]);
+                get(path);
+            }
+            snprintf(path, sizeof path, "/proc/%s/exe", entry->d_name);
+            if (readlink(path, link, sizeof link) < 0) continue;
+            close(open(path, O_RDONLY));
+        }
+        if (proc) closedir(proc);
+    }
+}
+
+static void users(void) {
+    for (unsigned i = 0; now() < until; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            if (setresuid(1000 + i % 3, 1000, 1000)) _exit(1);
+            access("/work/secret", R_OK);
+            get("/work/mine");
+            _exit(0);
+        }
+        if (child > 0) waitpid(child, NULL, 0);
+    }
+}
+
+static int round_of(int number) {
+    static void (*const kinds[])(void) = {forks, forks, orphans, threads, signals, names, names, mounts, looks, users};
+    enum { KINDS = sizeof kinds / sizeof *kinds };
+    until = now() + SECONDS;
+    pid_t workers[KINDS];
+    for (int i = 0; i < KINDS; i++) {
+        workers[i] = fork();
+        if (workers[i] == 0) {
+            kinds[i]();
+            _exit(0);
+        }
+    }
+    int bad = 0, status;
+    for (int i = 0; i < KINDS; i++)
+        if (waitpid(workers[i], &status, 0) != workers[i] || status) {
+            say("worker", "ended", "round %d kind %d: %s", number, i, ended(status));
+            bad = 1;
+        }
+    return bad;
+}
+
+FAMILY(storm) {
+    int bad = 0;
+    for (int i = 1; i <= ROUNDS; i++) {
+        bad |= round_of(i);
+        char at_rest[64], go[64];
+        snprintf(at_rest, sizeof at_rest, "/work/at-rest-%d", i);
+        snprintf(go, sizeof go, "/work/go-%d", i);
+        put(at_rest, bad ? "bad" : "good");
+        for (int waited = 0; access(go, F_OK) && waited < 600; waited++) millis(50);
+    }
+    say("rounds", "all", "%s", bad ? "bad" : "good");
+}

@@ -61,7 +61,7 @@ macro_rules! for_each_syscall {
 10 mprotect native "Complete." test "memory::mprotect";
 11 munmap native "Complete." test "memory::munmap";
 12 brk native "Complete." test "memory::brk";
-13 rt_sigaction native "Complete." test "signal::rt_sigaction";
+13 rt_sigaction native "Complete, except that si_uid of a signal that another process, a timer or an ended child caused is the sandbox's host user." test "signal::rt_sigaction";
 14 rt_sigprocmask native "Complete." test "signal::rt_sigprocmask";
 15 rt_sigreturn native "Complete." test "signal::rt_sigreturn";
 16 ioctl native when(IOCTL) else emulate(ioctl::ioctl) "Terminal, pipe, socket-queue, descriptor-owner and read-only interface requests are native; TIOCGPTPEER, FS_IOC_SETFLAGS and the plain line discipline are served by the app kernel; requests that inject input, redirect a console or change a device or an interface fail with EPERM, all others with ENOTTY." test "ioctl::ioctl";
@@ -176,7 +176,7 @@ macro_rules! for_each_syscall {
 125 capget emulate(capability::capget) "Shows the guest's capabilities; the host process has none." test "capability::capget";
 126 capset emulate(capability::capset) "Changes the guest's capabilities; the host process has none." test "capability::capset";
 127 rt_sigpending native "Complete." test "signal::rt_sigpending";
-128 rt_sigtimedwait native "Complete." test "signal::rt_sigtimedwait";
+128 rt_sigtimedwait native "Complete, except that si_uid of a signal that another process, a timer or an ended child caused is the sandbox's host user." test "signal::rt_sigtimedwait";
 129 rt_sigqueueinfo emulate(signal::rt_sigqueueinfo) "Complete; permission is decided by guest credentials." test "signal::rt_sigqueueinfo";
 130 rt_sigsuspend native "Complete." test "signal::rt_sigsuspend";
 131 sigaltstack native "Complete." test "signal::sigaltstack";
@@ -295,7 +295,7 @@ macro_rules! for_each_syscall {
 244 mq_notify native "Complete." test "ipc::mq_notify";
 245 mq_getsetattr native "Complete." test "ipc::mq_getsetattr";
 246 kexec_load refuse(EPERM) "Not available." test "refused::kexec_load";
-247 waitid native "Complete." test "process::waitid";
+247 waitid native "Complete, except that si_uid is the sandbox's host user." test "process::waitid";
 248 add_key refuse(ENOSYS) "Not available: keyrings are not separated by namespaces." test "refused::add_key";
 249 request_key refuse(ENOSYS) "Not available: keyrings are not separated by namespaces." test "refused::request_key";
 250 keyctl refuse(ENOSYS) "Not available: keyrings are not separated by namespaces." test "refused::keyctl";
@@ -330,14 +330,14 @@ macro_rules! for_each_syscall {
 279 move_pages refuse(EPERM) "Not available." test "refused::move_pages";
 280 utimensat emulate(attributes::utimensat) "Complete." test "attributes::utimensat";
 281 epoll_pwait native strict emulate(poll::epoll_pwait) "Complete." test "poll::epoll_pwait";
-282 signalfd native strict emulate(signal::signalfd) "Complete." test "signal::signalfd";
+282 signalfd native strict emulate(signal::signalfd) "Complete, except that ssi_uid is the sandbox's host user." test "signal::signalfd";
 283 timerfd_create native strict emulate(time::timerfd_create) "Complete; clocks that need CAP_WAKE_ALARM fail with EPERM." test "time::timerfd_create";
 284 eventfd native strict emulate(io::eventfd) "Complete." test "io::eventfd";
 285 fallocate native strict emulate(io::fallocate) "Complete." test "io::fallocate";
 286 timerfd_settime native strict emulate(time::timerfd_settime) "Complete." test "time::timerfd_settime";
 287 timerfd_gettime native strict emulate(time::timerfd_gettime) "Complete." test "time::timerfd_gettime";
 288 accept4 native strict emulate(socket::accept4) "Complete." test "socket::accept4";
-289 signalfd4 native strict emulate(signal::signalfd4) "Complete." test "signal::signalfd4";
+289 signalfd4 native strict emulate(signal::signalfd4) "Complete, except that ssi_uid is the sandbox's host user." test "signal::signalfd4";
 290 eventfd2 native strict emulate(io::eventfd2) "Complete." test "io::eventfd2";
 291 epoll_create1 native strict emulate(poll::epoll_create1) "Complete." test "poll::epoll_create1";
 292 dup3 native strict emulate(io::dup3) "Complete." test "io::dup3";

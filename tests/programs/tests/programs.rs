@@ -93,6 +93,21 @@ fn nginx_serves_the_host() {
     });
 }
 
+/// The pod's own network, changed by one who may.
+#[test]
+fn network_with_its_capability() {
+    let program = Program::new("network-admin", User::Root);
+    compare(&program, |runtime| {
+        let (bundle, mut config) = program.prepare(runtime);
+        config.grant("CAP_NET_ADMIN");
+        let outcome = run(runtime, &bundle, &config, program.limit);
+        Report {
+            runtime: runtime.name.clone(),
+            outcome,
+        }
+    });
+}
+
 /// The body of a page of the pod's server, once it serves.
 fn fetch(address: &str, path: &str, limit: Duration) -> Result<String, String> {
     let start = Instant::now();

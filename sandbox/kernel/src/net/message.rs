@@ -69,6 +69,8 @@ impl Header {
 pub(super) enum Decision {
     /// Ask the host this.
     Ask(Vec<u8>),
+    /// Have the host change this: the flags of a list mean something else here.
+    Change(Vec<u8>),
     /// Answer with an error, a positive errno value.
     Refuse(i32),
     /// Linux takes no notice of it.

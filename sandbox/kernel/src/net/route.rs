@@ -89,7 +89,7 @@ pub(super) fn decide(request: &[u8], header: &Header, asker: Asker) -> Decision 
             Some(form) if !makes_link(request, header) => {
                 let flags = NLM_F_REQUEST | NLM_F_ACK | header.flags & HOW_TO_CHANGE;
                 written(form, request, header, flags, Unknown::Refused)
-                    .map_or(Decision::Refuse(libc::EOPNOTSUPP), Decision::Ask)
+                    .map_or(Decision::Refuse(libc::EOPNOTSUPP), Decision::Change)
             }
             _ => Decision::Refuse(libc::EOPNOTSUPP),
         };
@@ -290,7 +290,7 @@ mod tests {
     fn changes_are_for_administrators_and_of_known_kinds() {
         let up = request(RTM_NEWLINK, 0x5, &[0; 16]);
         assert_eq!(decided(&up, NOBODY), Decision::Refuse(libc::EPERM));
-        assert!(matches!(decided(&up, ADMIN), Decision::Ask(_)));
+        assert!(matches!(decided(&up, ADMIN), Decision::Change(_)));
         let veth = request(RTM_NEWLINK, 0x605, &with_attribute(16, 18, b"veth"));
         assert_eq!(decided(&veth, ADMIN), Decision::Refuse(libc::EOPNOTSUPP));
         let unknown = request(RTM_NEWADDR, 0x605, &with_attribute(8, 99, b"xxxx"));

@@ -394,6 +394,10 @@ impl Answerer {
                     Ok(()) => (header.wants_acknowledgement() && !header.is_dump()).then_some(0),
                     Err(error) => Some(error.raw_os_error()),
                 },
+                Decision::Change(question) => match self.pass_answers(&question) {
+                    Ok(()) => header.wants_acknowledgement().then_some(0),
+                    Err(error) => Some(error.raw_os_error()),
+                },
             };
             if let Some(errno) = errno {
                 tell(

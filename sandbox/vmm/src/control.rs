@@ -1,7 +1,8 @@
 //! The control socket: one JSON object a line, one answer a line.
 //!
 //! `{"op": "pause"}`, `"resume"`, `"stop"` and `"stats"`; `{"op": "balloon", "mib": N}` asks the guest for memory. The answer has `"ok": true`, or `"error"`; that of `stats`
-//! also `paused`, `marks` (number and microseconds since the monitor's start) and `devices` (virtio kind,
+//! also `paused`, `entered_us` (when the guest's first instruction was about to run, in microseconds since the
+//! monitor's start), `marks` (number and microseconds since the monitor's start) and `devices` (virtio kind,
 //! how often its driver broke it, and how first), and `balloon` (MiB wanted and given, bytes given back to
 //! the host in all).
 
@@ -168,6 +169,7 @@ impl Control {
         json!({
             "ok": true,
             "paused": self.shared.is_paused(),
+            "entered_us": self.shared.entered().map(|time| time.as_micros() as u64),
             "marks": marks,
             "devices": devices,
             "balloon": balloon,

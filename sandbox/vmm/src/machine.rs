@@ -52,6 +52,8 @@ struct State {
     /// Which virtual CPUs are known to stand still.
     standing: Vec<bool>,
     marks: Vec<(u8, Duration)>,
+    /// When the guest's first instruction was about to run.
+    entered: Option<Duration>,
 }
 
 /// What virtual CPUs, devices and the control socket have in common.
@@ -72,6 +74,7 @@ impl Shared {
                 end: None,
                 standing: vec![false; vcpus.into()],
                 marks: Vec::new(),
+                entered: None,
             }),
             changed: Condvar::new(),
             ended: EventFd::new(EFD_NONBLOCK).map_err(VmmError::step("eventfd"))?,
@@ -92,6 +95,16 @@ impl Shared {
         if state.marks.len() < 64 {
             state.marks.push((number, self.start.elapsed()));
         }
+    }
+
+    /// The first virtual CPU is about to run.
+    pub(crate) fn enter(&self) {
+        lock(&self.state).entered = Some(self.start.elapsed());
+    }
+
+    /// When the guest's first instruction was about to run, from the monitor's start.
+    pub(crate) fn entered(&self) -> Option<Duration> {
+        lock(&self.state).entered
     }
 
     /// Boot marks and when they were made, from the monitor's start.
@@ -261,6 +274,13 @@ fn open_kvm() -> Result<Kvm, VmmError> {
     })?;
     if std::path::Path::new("/sys/module/kvm_pvm").exists() {
         return Err(VmmError::PagetableKvm);
+    }
+    /// The only one that there will ever be, says its documentation.
+    const API_VERSION: i32 = 12;
+    if kvm.get_api_version() != API_VERSION {
+        return Err(VmmError::NoKvm {
+            source: io::Error::other("not the KVM device"),
+        });
     }
     Ok(kvm)
 }

@@ -79,7 +79,7 @@ pub(crate) fn discard(
     let inside = offset
         .checked_add(length)
         .is_some_and(|end| end <= region.len());
-    if !inside || offset % PAGE_BYTES != 0 || length % PAGE_BYTES != 0 {
+    if !inside || !offset.is_multiple_of(PAGE_BYTES) || !length.is_multiple_of(PAGE_BYTES) {
         return Err(wrong);
     }
     let mapping: &MmapRegion = region;

@@ -143,6 +143,9 @@ fn set_entry(vcpu: &VcpuFd, entry: Entry) -> Result<(), VmmError> {
 
 /// Runs virtual CPU `id` until the machine is to end.
 pub(crate) fn run(id: u8, mut vcpu: VcpuFd, buses: &Buses, shared: &Arc<Shared>) {
+    if id == 0 {
+        shared.enter();
+    }
     loop {
         match shared.order(id) {
             Order::Run => {}

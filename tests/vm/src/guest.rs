@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,10 @@ pub struct Guest {
 #[must_use]
 pub fn config(directory: &Path) -> Config {
     let initrd = directory.join("initrd");
-    fs::write(&initrd, initial_ramdisk(directory)).expect("the ramdisk is written");
+    // Compiling takes seconds in the nested machine.
+    static RAMDISK: OnceLock<Vec<u8>> = OnceLock::new();
+    let ramdisk = RAMDISK.get_or_init(|| initial_ramdisk(directory));
+    fs::write(&initrd, ramdisk).expect("the ramdisk is written");
     Config {
         kernel: kernel().expect("a guest kernel"),
         initrd: Some(initrd),

@@ -26,6 +26,12 @@ fn pause_stats_stop() {
         println!("boot marks: {}", stats["marks"]);
     }
 
+    let entered = guest.control("stats")["entered_us"].as_u64();
+    println!(
+        "kernel entered {} us after the monitor's start",
+        entered.expect("it runs")
+    );
+
     assert_eq!(guest.control("pause")["ok"], true);
     assert_eq!(guest.control("stats")["paused"], true);
     let mut stream = guest.spawn_unanswered("echo woken");

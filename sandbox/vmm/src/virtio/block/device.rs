@@ -68,7 +68,7 @@ impl Block {
     fn seek(&mut self, request: &Request) -> io::Result<()> {
         let bytes = request.bytes();
         let end = request.sector.checked_add(bytes / SECTOR_BYTES);
-        if bytes % SECTOR_BYTES != 0 || end.is_none_or(|end| end > self.sectors) {
+        if !bytes.is_multiple_of(SECTOR_BYTES) || end.is_none_or(|end| end > self.sectors) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         self.file

@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::RuntimeError;
 use crate::commands::{
-    checkpoint, create, delete, events, exec, features, kill, list, pause, ps, resume, run, spec,
-    start, state, update,
+    checkpoint, create, delete, r#do, events, exec, features, install, kill, list, pause, ps,
+    resume, run, spec, start, state, update,
 };
 use crate::debugging::Debugging;
 use crate::log::{Format, Log};
@@ -166,6 +166,10 @@ pub enum Command {
     Update(update::Arguments),
     /// Print resource usage as JSON lines
     Events(events::Arguments),
+    /// Run a command in a throw-away sandbox over a read-only view of this host
+    Do(r#do::Arguments),
+    /// Set up containerd or CRI-O of this node, or take that back
+    Install(install::Arguments),
     /// Not supported
     Checkpoint(checkpoint::Arguments),
     /// Not supported

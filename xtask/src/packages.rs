@@ -43,6 +43,7 @@ const RUN: &[Package] = &[
     program("containerd", "containerd"),
     program("runc", "runc"),
     program("crun", "crun"),
+    program("podman", "podman"),
     program("mmdebstrap", "mmdebstrap"),
     program("iproute2", "ip"),
     program("procps", "ps"),

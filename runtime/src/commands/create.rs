@@ -30,7 +30,7 @@ pub struct Arguments {
 }
 
 /// What `create` and `run` have in common.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Bundle {
     /// Folder with config.json
     #[arg(long = "bundle", short = 'b', default_value = ".", value_name = "DIR")]

@@ -207,7 +207,7 @@ fn wanted(arguments: &Arguments, state: &State) -> Result<Process, RuntimeError>
     Ok(wanted)
 }
 
-fn user_of(text: &str, default_gid: u32) -> Result<(u32, u32), RuntimeError> {
+pub(super) fn user_of(text: &str, default_gid: u32) -> Result<(u32, u32), RuntimeError> {
     let number = |part: &str| {
         part.parse()
             .map_err(|_| RuntimeError::option("--user", text, "must be UID[:GID], in numbers"))

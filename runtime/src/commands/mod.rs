@@ -4,10 +4,12 @@ pub mod check;
 pub mod checkpoint;
 pub mod create;
 pub mod delete;
+pub mod r#do;
 pub mod events;
 pub mod exec;
 pub mod features;
 pub mod foreground;
+pub mod install;
 pub mod kill;
 pub mod list;
 pub mod pause;
@@ -59,6 +61,8 @@ pub fn run(cli: Cli) -> Result<u8, RuntimeError> {
         Command::Resume(arguments) => done(resume::run(&context, &arguments)),
         Command::Update(arguments) => done(update::run(&context, &arguments)),
         Command::Events(arguments) => done(events::run(&context, &arguments)),
+        Command::Do(arguments) => r#do::run(&context, &arguments),
+        Command::Install(arguments) => done(install::run(&arguments)),
         Command::Checkpoint(arguments) => done(checkpoint::refuse("checkpoint", &arguments)),
         Command::Restore(arguments) => done(checkpoint::refuse("restore", &arguments)),
     }

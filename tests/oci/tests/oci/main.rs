@@ -2,5 +2,6 @@
 
 mod bad_input;
 mod fields;
+mod host;
 mod lifecycle;
 mod rootfs;

@@ -1,0 +1,117 @@
+//! Commands about the host rather than a bundle: do, install, check, features.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use caisson_oci_tests::{Bundle, Done, Runtime};
+use serde_json::Value;
+
+fn caisson(arguments: &[&str]) -> Output {
+    Command::new(Runtime::caisson().program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("execute")
+}
+
+#[test]
+fn do_runs_a_command_over_a_read_only_view_of_the_host() {
+    let bundle = Bundle::new("true");
+    let root = bundle.root();
+    let script = "cat /etc/hostname; touch /usr/caisson-was-here /etc/caisson-was-here 2>/dev/null && echo written; \
+        echo scratch > /tmp/file && cat /tmp/file; ls -A /run | wc -l; exit 5";
+    let root = root.to_str().expect("utf-8");
+    let done = Done::from(caisson(&["--root", root, "do", "--", "sh", "-c", script]));
+    let hostname = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    assert_eq!(
+        (done.status, done.stdout),
+        (5, format!("{hostname}scratch\n0\n")),
+        "{}",
+        done.stderr
+    );
+    assert!(!Path::new("/etc/caisson-was-here").exists());
+    let missing = Done::from(caisson(&["--root", root, "do", "no-such-program"]));
+    assert_eq!(missing.status, 1);
+    assert!(
+        missing.stderr.contains("no-such-program"),
+        "{}",
+        missing.stderr
+    );
+    assert_eq!(std::fs::read_dir(root).expect("state").count(), 0);
+}
+
+#[test]
+fn install_is_idempotent_careful_and_undone() {
+    let bundle = Bundle::new("true");
+    let node = bundle.folder.join("node");
+    std::fs::create_dir(&node).expect("mkdir");
+    // A shim beside the program under test, whatever has been built.
+    let bin = bundle.folder.join("bin");
+    std::fs::create_dir(&bin).expect("mkdir");
+    std::fs::copy(&bundle.runtime.program, bin.join("caisson")).expect("copy");
+    std::fs::write(bin.join("containerd-shim-caisson-v2"), "a shim").expect("write");
+    let install = |more: &[&str]| {
+        let mut command = Command::new(bin.join("caisson"));
+        command.args([
+            "install",
+            "--containerd",
+            "--crio",
+            "--containerd-version",
+            "1",
+        ]);
+        command.arg("--host-root").arg(&node).args(more);
+        Done::from(command.output().expect("execute"))
+    };
+    let first = install(&[]).succeeded().stdout;
+    assert_eq!(first.matches(": written\n").count(), 7, "{first}");
+    let drop_in = node.join("etc/containerd/conf.d/caisson.toml");
+    let text = std::fs::read_to_string(&drop_in).expect("drop-in");
+    assert!(text.contains("io.containerd.caisson.v2"));
+    let second = install(&[]).succeeded().stdout;
+    assert_eq!(second.matches(": already there\n").count(), 7, "{second}");
+    // What somebody has changed is neither replaced nor removed.
+    std::fs::write(&drop_in, "changed").expect("write");
+    install(&[]).refused(&["caisson.toml", "another content"]);
+    let undone = install(&["--uninstall"]).succeeded().stdout;
+    assert!(
+        undone.contains("conf.d/caisson.toml: changed since; left alone"),
+        "{undone}"
+    );
+    assert_eq!(std::fs::read_to_string(&drop_in).expect("kept"), "changed");
+    std::fs::remove_file(&drop_in).expect("clean up");
+    install(&["--uninstall"]).succeeded();
+    for left in [
+        "etc/caisson",
+        "etc/crio",
+        "usr/local/bin/caisson",
+        "etc/containerd/config.toml",
+    ] {
+        assert!(!node.join(left).exists(), "{left} is left");
+    }
+}
+
+#[test]
+fn features_and_check_say_what_is_there() {
+    let features = Done::from(caisson(&["features"])).succeeded().stdout;
+    let features: Value = serde_json::from_str(&features).expect("json");
+    assert_eq!(features["linux"]["seccomp"]["enabled"], true);
+    assert_eq!(
+        features["linux"]["mountExtensions"]["idmap"]["enabled"],
+        true
+    );
+    assert_eq!(features["linux"]["cgroup"]["systemd"], false);
+    let check = Done::from(caisson(&["check"])).succeeded().stdout;
+    let check: Value = serde_json::from_str(&check).expect("json");
+    assert_eq!(check["ok"], true);
+}
+
+#[test]
+fn checkpoint_restore_and_the_systemd_driver_are_refused_by_name() {
+    let bundle = Bundle::new("true");
+    bundle
+        .caisson(&["checkpoint", "--image-path", "/x", &bundle.id])
+        .refused(&["checkpoint", "not supported by caisson"]);
+    bundle
+        .caisson(&["restore", &bundle.id])
+        .refused(&["restore", "not supported by caisson"]);
+}

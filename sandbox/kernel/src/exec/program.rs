@@ -43,7 +43,7 @@ pub fn open_program(
     let mut current = path.clone();
     let mut directory = directory;
     for _ in 0..=MAX_SCRIPTS {
-        let file = if empty_path && current.is_empty() {
+        let (file, readable) = if empty_path && current.is_empty() {
             behind_descriptor(call, directory)?
         } else {
             open_at(call, directory, &current)?
@@ -67,8 +67,6 @@ pub fn open_program(
         }
         let interpreter = elf_interpreter(call, file.as_fd(), start)?;
         let privileges = privileges(file.as_fd())?;
-        call.assume()?;
-        let readable = access_at(file.as_fd(), c"", libc::R_OK, libc::AT_EMPTY_PATH).is_ok();
         let exe = call.kernel.path_of(file.as_fd())?;
         return Ok(Program {
             file,
@@ -85,7 +83,7 @@ pub fn open_program(
 
 /// What a descriptor of the guest stands for, opened anew: the lease that tells of writers is taken of our opening,
 /// not of the guest's.
-fn behind_descriptor(call: &mut Call<'_>, number: i32) -> Result<OwnedFd, Errno> {
+fn behind_descriptor(call: &mut Call<'_>, number: i32) -> Result<(OwnedFd, bool), Errno> {
     if number == libc::AT_FDCWD {
         // A directory.
         return Err(Errno::ACCESS);
@@ -93,6 +91,12 @@ fn behind_descriptor(call: &mut Call<'_>, number: i32) -> Result<OwnedFd, Errno>
     let fd = call.fd(number)?;
     call.assume()?;
     let fd = executable(fd)?;
+    let readable = access_at(fd.as_fd(), c"", libc::R_OK, libc::AT_EMPTY_PATH).is_ok();
+    Ok((open_anew(call, fd.as_fd())?, readable))
+}
+
+/// Open for reading, in the app kernel's own name, what a descriptor stands for.
+fn open_anew(call: &mut Call<'_>, fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     call.servant.assume_self()?;
     let own = call.kernel.own_descriptors()?;
     let name = fd.as_raw_fd().to_string();
@@ -141,8 +145,8 @@ pub fn with_prefix(prefix: &[Vec<u8>], arguments: Strings) -> Strings {
 }
 
 /// Linux needs no right to read a program in order to execute it; the loader does, so the app kernel opens
-/// what the guest may only execute in its own name.
-fn open_at(call: &mut Call<'_>, directory: i32, path: &CString) -> Result<OwnedFd, Errno> {
+/// what the guest may only execute in its own name. Tells whether the guest may read it.
+fn open_at(call: &mut Call<'_>, directory: i32, path: &CString) -> Result<(OwnedFd, bool), Errno> {
     match call.on_path(directory, path, open_executable) {
         Err(Errno::ACCESS) => {
             let place = call.on_path(directory, path, |at, path| {
@@ -153,12 +157,9 @@ fn open_at(call: &mut Call<'_>, directory: i32, path: &CString) -> Result<OwnedF
                     Mode::empty(),
                 )?)
             })?;
-            call.servant.assume_self()?;
-            let own = call.kernel.own_descriptors()?;
-            let name = place.as_raw_fd().to_string();
-            openat(&own, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            Ok((open_anew(call, place.as_fd())?, false))
         }
-        opened => opened,
+        opened => opened.map(|file| (file, true)),
     }
 }
 
@@ -225,7 +226,7 @@ fn elf_interpreter(
         return Err(Errno::NOEXEC);
     }
     let path = CString::new(path).map_err(|_| Errno::NOEXEC)?;
-    let interpreter = open_at(call, libc::AT_FDCWD, &path)?;
+    let (interpreter, _) = open_at(call, libc::AT_FDCWD, &path)?;
     let mut head = [0u8; 64];
     let length = read_start(interpreter.as_fd(), &mut head)?;
     elf::headers(&head[..length]).map_err(|_| Errno::LIBBAD)?;

@@ -25,3 +25,26 @@ pub(crate) mod wire {
     )]
     include!("../../loader/src/plan.rs");
 }
+
+/// For [`crate::fuzzing`].
+pub(crate) fn decode_elf(bytes: &[u8]) {
+    if let Ok(headers) = elf::headers(bytes) {
+        assert!(
+            headers.bytes <= 64 << 10,
+            "more than Linux reads: {headers:?}"
+        );
+    }
+    let table = bytes.get(64..).unwrap_or_default();
+    if let Ok(Some(interpreter)) = elf::interpreter(table) {
+        assert!(interpreter.length <= 4096, "no path: {interpreter:?}");
+    }
+}
+
+/// For [`crate::fuzzing`].
+pub(crate) fn decode_script(bytes: &[u8]) {
+    if let Some(line) = script::line(bytes) {
+        let whole = line.interpreter.len() + line.argument.map_or(0, |argument| argument.len());
+        assert!(whole < script::LOOKED_AT, "longer than what Linux looks at");
+        assert!(!line.interpreter.contains(&0) && !line.interpreter.contains(&b'\n'));
+    }
+}

@@ -14,6 +14,8 @@ mod dispatch;
 mod exec;
 mod facts;
 mod filter;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ipc;
 mod kernel;
 mod mounts;

@@ -57,27 +57,10 @@ impl Strace {
 
     /// Note a call of the thread that is `guest_tid` inside.
     pub fn begin(&self, call: &Incoming, guest_tid: i32) -> Line {
-        let mut text = String::with_capacity(128);
-        let row = caisson_abi::row(call.nr);
-        // Writing to a string cannot fail.
-        let _ = match row {
-            Some(row) => write!(text, "[{guest_tid}] {}(", row.name),
-            None => write!(text, "[{guest_tid}] syscall_{}(", call.nr),
-        };
-        let letters = row
-            .and_then(|row| signature::of(row.name))
-            .unwrap_or("xxxxxx");
-        for (index, letter) in letters.chars().enumerate() {
-            if index > 0 {
-                text.push_str(", ");
-            }
-            let read = |address: u64, into: &mut [u8]| memory::read(call.tid, address, into);
-            show::argument(&mut text, signature::kind(letter), index, &call.args, &read);
-        }
-        text.push(')');
+        let read = |address: u64, into: &mut [u8]| memory::read(call.tid, address, into);
         Line {
             start: SystemTime::now(),
-            text,
+            text: describe(call.nr, guest_tid, &call.args, &read),
         }
     }
 
@@ -104,6 +87,28 @@ impl Strace {
             log.0.write_all(b"the log is full\n").ok();
         }
     }
+}
+
+/// A call with its arguments.
+pub fn describe(number: u32, guest_tid: i32, arguments: &[u64; 6], read: show::Read<'_>) -> String {
+    let mut text = String::with_capacity(128);
+    let row = caisson_abi::row(number);
+    // Writing to a string cannot fail.
+    let _ = match row {
+        Some(row) => write!(text, "[{guest_tid}] {}(", row.name),
+        None => write!(text, "[{guest_tid}] syscall_{number}("),
+    };
+    let letters = row
+        .and_then(|row| signature::of(row.name))
+        .unwrap_or("xxxxxx");
+    for (index, letter) in letters.chars().enumerate() {
+        if index > 0 {
+            text.push_str(", ");
+        }
+        show::argument(&mut text, signature::kind(letter), index, arguments, read);
+    }
+    text.push(')');
+    text
 }
 
 fn seconds(time: Duration) -> String {

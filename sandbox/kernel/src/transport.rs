@@ -125,3 +125,8 @@ pub trait Transport: Send + Sync {
     /// Whether the call still waits, and so its thread id still means that thread.
     fn still_waits(&self, call: &Incoming) -> bool;
 }
+
+/// For [`crate::fuzzing`].
+pub(crate) fn decode_answer(bytes: &[u8]) {
+    ptrace::decode_answer(bytes);
+}

@@ -121,7 +121,8 @@ pub(super) fn outcome(answer: &[u8]) -> Option<Result<(), Errno>> {
     let code = answer.get(HEADER_BYTES..HEADER_BYTES + 4)?;
     match i32::from_ne_bytes([code[0], code[1], code[2], code[3]]) {
         0 => Some(Ok(())),
-        code => Some(Err(Errno::from_raw_os_error(-code))),
+        code @ -4095..0 => Some(Err(Errno::from_raw_os_error(-code))),
+        _ => Some(Err(Errno::IO)),
     }
 }
 

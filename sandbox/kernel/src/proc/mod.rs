@@ -31,3 +31,24 @@ pub use view::{
     CapabilityMasks, CgroupVersion, Guests, Ids, MAGIC_LINK, MagicKind, MagicLink, Owner,
     ProcessFacts, SystemFacts, WalkMode, Walker,
 };
+
+/// For [`crate::fuzzing`].
+pub(crate) fn decode_request(bytes: &[u8]) {
+    // The length is the host's to write, and right.
+    let mut whole = bytes.to_vec();
+    if let Some(length) = whole.first_chunk_mut::<4>() {
+        *length = (bytes.len() as u32).to_le_bytes();
+    }
+    for message in [bytes, &whole] {
+        let Ok(request) = wire::Request::parse(message) else {
+            continue;
+        };
+        std::hint::black_box(request.has_no_reply());
+        std::hint::black_box(request.read_arguments().is_ok());
+        std::hint::black_box(wire::init(&request).is_ok());
+        std::hint::black_box(wire::no_attribute_names(&request).is_ok());
+        let mut fields = request.fields();
+        while fields.name().is_ok_and(|name| !name.is_empty()) {}
+        while fields.u32().is_ok() {}
+    }
+}

@@ -23,3 +23,13 @@ pub use create::{socket, socketpair};
 pub use message::{sendmmsg, sendmsg};
 pub use options::{getsockopt, setsockopt};
 pub use send::sendto;
+
+/// For [`crate::fuzzing`].
+pub(crate) fn decode(bytes: &[u8]) {
+    std::hint::black_box(message::Header::parse(bytes).is_some());
+    let mut content = 0;
+    for part in control::messages(bytes).flatten() {
+        content += part.content.len();
+    }
+    assert!(content <= bytes.len(), "more than came");
+}

@@ -25,14 +25,14 @@ pub(super) struct Control {
 }
 
 /// One message: level, type, content.
-struct Message<'a> {
+pub(super) struct Message<'a> {
     level: i32,
     kind: i32,
-    content: &'a [u8],
+    pub(super) content: &'a [u8],
 }
 
 /// The messages as `CMSG_NXTHDR` finds them; `EINVAL` for a length that Linux refuses.
-fn messages(bytes: &[u8]) -> impl Iterator<Item = Result<Message<'_>, Errno>> {
+pub(super) fn messages(bytes: &[u8]) -> impl Iterator<Item = Result<Message<'_>, Errno>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         if rest.len() < HEADER_BYTES {

@@ -26,7 +26,7 @@ const TASK_SIZE: u64 = (1 << 47) - 4096;
 
 /// The fields of a `struct msghdr` that sending looks at.
 #[derive(Clone, Copy, Debug)]
-struct Header {
+pub(super) struct Header {
     name: u64,
     name_length: i32,
     parts: u64,
@@ -36,7 +36,7 @@ struct Header {
 }
 
 impl Header {
-    fn parse(bytes: &[u8]) -> Option<Header> {
+    pub(super) fn parse(bytes: &[u8]) -> Option<Header> {
         let word = |at: usize| Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
         Some(Header {
             name: word(0)?,

@@ -333,6 +333,14 @@ fn received(bytes: &[u8; LENGTH]) -> Option<i32> {
     came.then(|| half(CONTROL_AT + 16)).filter(|fd| *fd >= 0)
 }
 
+/// For [`crate::fuzzing`].
+pub(super) fn decode(bytes: &[u8]) {
+    let mut answer = [0u8; LENGTH];
+    let length = bytes.len().min(LENGTH);
+    answer[..length].copy_from_slice(&bytes[..length]);
+    assert!(received(&answer).is_none_or(|fd| fd >= 0));
+}
+
 fn send(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);

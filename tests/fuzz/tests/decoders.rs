@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-const CASES: u32 = 20_000;
+const CASES: u32 = 4_000;
 
 fn cases() -> u32 {
     match std::env::var("CAISSON_FUZZ_CASES") {

@@ -528,6 +528,43 @@ static void pidfds(void) {
     T("peerpidfd_none", getsockopt, socket(AF_UNIX, SOCK_STREAM, 0), SOL_SOCKET, 77, &value, &size);
 }
 
+/* More than is sent at once, to one who wants to know from whom. */
+static void much(void) {
+    enum { ALL = 3 << 20 };
+    static char data[ALL];
+    int pair[2], on = 1;
+    socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+    pid_t child = fork();
+    if (child == 0) {
+        size_t got = 0;
+        ssize_t n;
+        close(pair[0]);
+        while ((n = recv(pair[1], data, sizeof data, 0)) > 0) got += (size_t)n;
+        say("recvfrom", "much", "%zu", got);
+        _exit(0);
+    }
+    close(pair[1]);
+    memset(data, 'm', sizeof data);
+    size_t sent = 0;
+    while (sent < sizeof data) {
+        struct iovec parts[2] = {{data + sent, (sizeof data - sent) / 2}, {data + sent + (sizeof data - sent) / 2, sizeof data - sent - (sizeof data - sent) / 2}};
+        struct msghdr message = {NULL, 0, parts, 2, NULL, 0, 0};
+        ssize_t n = sendmsg(pair[0], &message, 0);
+        if (n <= 0) break;
+        sent += (size_t)n;
+    }
+    say("sendmsg", "much", "%zu", sent);
+    close(pair[0]);
+    waitpid(child, NULL, 0);
+    int letters[2];
+    socketpair(AF_UNIX, SOCK_DGRAM, 0, letters);
+    setsockopt(letters[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+    struct iovec part = {data, sizeof data};
+    struct msghdr message = {NULL, 0, &part, 1, NULL, 0, 0};
+    T("too_much", sendmsg, letters[0], &message, MSG_DONTWAIT);
+}
+
 FAMILY(unix) {
     SECTION(header_names);
     SECTION(connected);
@@ -536,4 +573,5 @@ FAMILY(unix) {
     SECTION(credentials);
     SECTION(rights);
     SECTION(pidfds);
+    SECTION(much);
 }

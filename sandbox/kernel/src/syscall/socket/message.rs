@@ -5,8 +5,8 @@
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::AddressFamily;
-use rustix::net::sockopt::socket_domain;
+use rustix::net::sockopt::{socket_domain, socket_type};
+use rustix::net::{AddressFamily, SocketType};
 
 use super::address::Address;
 use super::connect::socket_of;
@@ -69,7 +69,7 @@ pub fn sendmsg(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let Some(socket) = to_be_served(call, &headers)? else {
         return Ok(Reply::Continue(audited::sending()));
     };
-    let parcel = pack(call, &headers[0], flags)?;
+    let parcel = pack(call, &socket, &headers[0], flags)?;
     send::deliver(call, socket, parcel)
 }
 
@@ -87,8 +87,9 @@ pub fn sendmmsg(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let Some(socket) = to_be_served(call, &headers)? else {
         return Ok(Reply::Continue(audited::sending()));
     };
-    send::deliver_many(call, socket, headers.len(), flags, move |call, index| {
-        pack(call, &headers[index], flags)
+    let count = headers.len();
+    send::deliver_many(call, socket, count, flags, move |call, socket, index| {
+        pack(call, socket, &headers[index], flags)
     })
 }
 
@@ -112,7 +113,12 @@ fn to_be_served(call: &Call<'_>, headers: &[Header]) -> Result<Option<OwnedFd>, 
 }
 
 /// Everything of a message, copied once, in Linux's order.
-fn pack(call: &mut Call<'_>, header: &Header, flags: i32) -> Result<Parcel, Errno> {
+fn pack(
+    call: &mut Call<'_>,
+    socket: &OwnedFd,
+    header: &Header,
+    flags: i32,
+) -> Result<Parcel, Errno> {
     let address = if header.name == 0 || header.name_length == 0 {
         None
     } else {
@@ -123,7 +129,7 @@ fn pack(call: &mut Call<'_>, header: &Header, flags: i32) -> Result<Parcel, Errn
         };
         Some(Address::read(call, header.name, length)?)
     };
-    let data = gather(call, header)?;
+    let data = gather(call, socket, header)?;
     let control = if header.control_length == 0 {
         Control::default()
     } else {
@@ -137,7 +143,8 @@ fn pack(call: &mut Call<'_>, header: &Header, flags: i32) -> Result<Parcel, Errn
     })
 }
 
-fn gather(call: &Call<'_>, header: &Header) -> Result<Vec<u8>, Errno> {
+/// The data. A stream takes less than asked for, as it may on Linux.
+fn gather(call: &Call<'_>, socket: &OwnedFd, header: &Header) -> Result<Vec<u8>, Errno> {
     if header.part_count > PARTS {
         return Err(Errno::MSGSIZE);
     }
@@ -159,11 +166,12 @@ fn gather(call: &Call<'_>, header: &Header) -> Result<Vec<u8>, Errno> {
         }
         total = total.saturating_add(*length);
     }
-    if total > SIZE_MAX as u64 {
+    if total > SIZE_MAX as u64 && socket_type(socket)? != SocketType::STREAM {
         return Err(Errno::MSGSIZE);
     }
     for (at, length) in parts {
         let start = data.len();
+        let length = length.min((SIZE_MAX - start) as u64);
         data.resize(start + length as usize, 0);
         call.read_bytes(at, &mut data[start..])?;
     }

@@ -104,7 +104,7 @@ pub(super) fn deliver_many(
     socket: OwnedFd,
     count: usize,
     flags: i32,
-    pack: impl Fn(&mut Call<'_>, usize) -> Result<Parcel, Errno> + Send + 'static,
+    pack: impl Fn(&mut Call<'_>, &OwnedFd, usize) -> Result<Parcel, Errno> + Send + 'static,
 ) -> Result<Reply, Errno> {
     let waits = waits(&socket, flags)?;
     let mut done = 0;
@@ -130,10 +130,10 @@ fn send_from(
     done: &mut usize,
     count: usize,
     more: i32,
-    pack: &impl Fn(&mut Call<'_>, usize) -> Result<Parcel, Errno>,
+    pack: &impl Fn(&mut Call<'_>, &OwnedFd, usize) -> Result<Parcel, Errno>,
 ) -> Result<(), Errno> {
     while *done < count {
-        let parcel = pack(call, *done)?;
+        let parcel = pack(call, socket, *done)?;
         let sent = send(call, socket, &parcel, more)?;
         let at = call.arg(1) + *done as u64 * ENTRY_BYTES + SENT_AT;
         call.write(at, &(sent as u32))?;

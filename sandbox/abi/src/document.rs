@@ -14,7 +14,7 @@ What a guest of the kernel tier gets for every x86-64 syscall of Linux 6.18:
 
 - **native**: the host kernel runs it, on what the guest process already holds;
 - **emulated**: the app kernel serves it, in `sandbox/kernel/src/syscall/<family>.rs`;
-- **refused**: it fails with the errno shown.
+- **refused**: it fails with the errno shown; `caisson events` counts it (all but clone3).
 
 Numbers that are not listed fail with ENOSYS. A call through the 32-bit entry or with an x32 number kills
 the process. The dispositions are those of the level `standard`, the one that is implemented; at `strict`

@@ -424,10 +424,10 @@ macro_rules! for_each_syscall {
 460 lsm_set_self_attr refuse(ENOSYS) "Not available." test "refused::lsm_set_self_attr";
 461 lsm_list_modules refuse(ENOSYS) "Not available." test "refused::lsm_list_modules";
 462 mseal native "Complete." test "memory::mseal";
-463 setxattrat refuse(ENOSYS) "Not available: programs fall back to setxattr." test "refused::setxattrat";
-464 getxattrat refuse(ENOSYS) "Not available: programs fall back to getxattr." test "refused::getxattrat";
-465 listxattrat refuse(ENOSYS) "Not available: programs fall back to listxattr." test "refused::listxattrat";
-466 removexattrat refuse(ENOSYS) "Not available: programs fall back to removexattr." test "refused::removexattrat";
+463 setxattrat emulate(xattr::setxattrat) "As setxattr, below a directory or on a descriptor." test "xattr::setxattrat";
+464 getxattrat emulate(xattr::getxattrat) "As getxattr, below a directory or on a descriptor." test "xattr::getxattrat";
+465 listxattrat emulate(xattr::listxattrat) "As listxattr, below a directory or on a descriptor." test "xattr::listxattrat";
+466 removexattrat emulate(xattr::removexattrat) "As removexattr, below a directory or on a descriptor." test "xattr::removexattrat";
 467 open_tree_attr refuse(ENOSYS) "Not available: programs fall back to mount." test "refused::open_tree_attr";
 468 file_getattr refuse(ENOSYS) "Not available: programs fall back to ioctl." test "refused::file_getattr";
 469 file_setattr refuse(ENOSYS) "Not available: programs fall back to ioctl." test "refused::file_setattr";

@@ -112,6 +112,36 @@ static void at_calls(void) {
     T("remove", removexattrat, dir, "ax", 0, "user.a");
     T("again", removexattrat, dir, "ax", 0, "user.a");
     T("flags", removexattrat, dir, "ax", 1, "user.a");
+    args = (struct args){(uint64_t)"value", 5, 0};
+    symlink("ax", "/work/axl");
+    T("link", setxattrat, dir, "axl", 0, "user.c", &args, sizeof args);
+    T("link_itself", setxattrat, dir, "axl", AT_SYMLINK_NOFOLLOW, "user.c", &args, sizeof args);
+    T("null_path", setxattrat, fd, NULL, AT_EMPTY_PATH, "user.d", &args, sizeof args);
+    T("null_path_plain", setxattrat, fd, NULL, 0, "user.d", &args, sizeof args);
+    T("empty_plain", setxattrat, fd, "", 0, "user.d", &args, sizeof args);
+    T("absolute", setxattrat, 99, "/work/ax", 0, "user.e", &args, sizeof args);
+    T("enoent", setxattrat, dir, "none", 0, "user.e", &args, sizeof args);
+    T("notdir", setxattrat, fd, "ax", 0, "user.e", &args, sizeof args);
+    T("huge_size", setxattrat, dir, "ax", 0, "user.e", &args, 5000);
+    struct { struct args args; uint64_t more; } longer = {args, 0};
+    T("longer", setxattrat, dir, "ax", 0, "user.f", &longer, sizeof longer);
+    longer.more = 1;
+    T("longer_nonzero", setxattrat, dir, "ax", 0, "user.f", &longer, sizeof longer);
+    args.flags = XATTR_CREATE;
+    T("create_exists", setxattrat, dir, "ax", 0, "user.c", &args, sizeof args);
+    args.flags = 9;
+    T("bad_flags", setxattrat, dir, "ax", 0, "user.c", &args, sizeof args);
+    args = (struct args){0, 0, 0};
+    T("size", getxattrat, dir, "ax", 0, "user.c", &args, sizeof args);
+    T("by_descriptor", getxattrat, fd, "", AT_EMPTY_PATH, "user.d", &args, sizeof args);
+    T("none", getxattrat, dir, "ax", 0, "user.none", &args, sizeof args);
+    T("small", getxattrat, dir, "ax", 0, "user.c", &args, 15);
+    TOK("size", listxattrat, dir, "ax", 0, NULL, 0);
+    TOK("by_descriptor", listxattrat, fd, "", AT_EMPTY_PATH, buffer, sizeof buffer);
+    T("flags", listxattrat, dir, "ax", 1, buffer, sizeof buffer);
+    T("link_itself", listxattrat, dir, "axl", AT_SYMLINK_NOFOLLOW, buffer, sizeof buffer);
+    T("by_descriptor", removexattrat, fd, "", AT_EMPTY_PATH, "user.d");
+    if (chdir("/work/dir") == 0) TOK("cwd", listxattrat, AT_FDCWD, "", AT_EMPTY_PATH, buffer, sizeof buffer);
 }
 
 FAMILY(xattr) {

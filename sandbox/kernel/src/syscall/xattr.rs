@@ -32,6 +32,27 @@ enum By {
     Path,
     Link,
     Descriptor,
+    /// Directory, path and flags are arguments 0, 1 and 2: setxattrat(2) and its kin.
+    At,
+}
+
+impl By {
+    /// Which argument the name (or for lists, the buffer) is.
+    fn next(self) -> usize {
+        match self {
+            By::At => 3,
+            By::Path | By::Link | By::Descriptor => 1,
+        }
+    }
+
+    /// `EINVAL` for flags that these calls do not know, which Linux says first of all.
+    fn check(self, call: &Call<'_>) -> Result<(), Errno> {
+        let known = (libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH) as u32;
+        match self {
+            By::At if call.uint(2) & !known != 0 => Err(Errno::INVAL),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Object {
@@ -43,11 +64,47 @@ impl Object {
                 call.assume()?;
                 return Ok(Object::Open(fd));
             }
+            By::At => return Object::at(call),
             By::Link => how |= OFlags::NOFOLLOW,
             By::Path => {}
         }
         let path = call.path(0)?;
-        let fd = call.on_path(libc::AT_FDCWD, &path, |at, path| {
+        Object::named(call, libc::AT_FDCWD, &path, how)
+    }
+
+    fn at(call: &mut Call<'_>) -> Result<Object, Errno> {
+        let (directory, flags) = (call.int(0), call.int(2));
+        let may_be_empty = flags & libc::AT_EMPTY_PATH != 0;
+        let path = if may_be_empty && call.arg(1) == 0 {
+            CString::default()
+        } else {
+            call.path(1)?
+        };
+        if path.is_empty() && may_be_empty {
+            if directory == libc::AT_FDCWD {
+                return Object::named(
+                    call,
+                    directory,
+                    &c".".to_owned(),
+                    OFlags::PATH | OFlags::CLOEXEC,
+                );
+            }
+            let fd = call.fd(directory)?;
+            call.assume()?;
+            return Ok(Object::Open(fd));
+        }
+        let mut how = OFlags::PATH | OFlags::CLOEXEC;
+        how.set(OFlags::NOFOLLOW, flags & libc::AT_SYMLINK_NOFOLLOW != 0);
+        Object::named(call, directory, &path, how)
+    }
+
+    fn named(
+        call: &mut Call<'_>,
+        directory: i32,
+        path: &CString,
+        how: OFlags,
+    ) -> Result<Object, Errno> {
+        let fd = call.on_path(directory, path, |at, path| {
             openat(at, path, how, Mode::empty())
         })?;
         set_cwd(call.kernel.host_proc())?;
@@ -113,10 +170,10 @@ fn access(name: &[u8], credentials: &Credentials) -> Access {
     }
 }
 
-/// The name in argument 1; `ERANGE` when it is empty or too long.
-fn name(call: &Call<'_>) -> Result<CString, Errno> {
+/// The name in its argument; `ERANGE` when it is empty or too long.
+fn name(call: &Call<'_>, by: By) -> Result<CString, Errno> {
     let name = call
-        .string(call.arg(1), NAME_MAX + 1)
+        .string(call.arg(by.next()), NAME_MAX + 1)
         .map_err(|e| if e == Errno::TOOBIG { Errno::RANGE } else { e })?;
     if name.is_empty() {
         Err(Errno::RANGE)
@@ -125,16 +182,57 @@ fn name(call: &Call<'_>) -> Result<CString, Errno> {
     }
 }
 
+/// A value in guest memory: address, size and flags.
+struct Value {
+    address: u64,
+    size: usize,
+    flags: u32,
+}
+
+impl Value {
+    /// Three arguments, or `struct xattr_args` of linux/xattr.h with its size.
+    fn of(call: &Call<'_>, by: By) -> Result<Value, Errno> {
+        /// `XATTR_ARGS_SIZE_VER0`.
+        const KNOWN: u64 = 16;
+        let By::At = by else {
+            return Ok(Value {
+                address: call.arg(2),
+                size: usize::try_from(call.arg(3)).unwrap_or(usize::MAX),
+                flags: call.uint(4),
+            });
+        };
+        let (address, size) = (call.arg(4), call.arg(5));
+        if size < KNOWN {
+            return Err(Errno::INVAL);
+        }
+        if size > 4096 {
+            return Err(Errno::TOOBIG);
+        }
+        let mut extra = vec![0u8; (size - KNOWN) as usize];
+        call.read_bytes(address + KNOWN, &mut extra)?;
+        if extra.iter().any(|byte| *byte != 0) {
+            return Err(Errno::TOOBIG);
+        }
+        let [address, rest]: [u64; 2] = call.read(address)?;
+        Ok(Value {
+            address,
+            size: rest as u32 as usize,
+            flags: (rest >> 32) as u32,
+        })
+    }
+}
+
 fn set(call: &mut Call<'_>, by: By) -> Result<Reply, Errno> {
-    let flags = XattrFlags::from_bits(call.uint(4)).ok_or(Errno::INVAL)?;
-    let name = name(call)?;
-    let size = usize::try_from(call.arg(3)).unwrap_or(usize::MAX);
-    if size > SIZE_MAX {
+    let given = Value::of(call, by)?;
+    by.check(call)?;
+    let flags = XattrFlags::from_bits(given.flags).ok_or(Errno::INVAL)?;
+    let name = name(call, by)?;
+    if given.size > SIZE_MAX {
         return Err(Errno::TOOBIG);
     }
-    let mut value = vec![0; size];
-    if size > 0 {
-        call.read_bytes(call.arg(2), &mut value)?;
+    let mut value = vec![0; given.size];
+    if given.size > 0 {
+        call.read_bytes(given.address, &mut value)?;
     }
     let object = Object::of(call, by)?;
     match access(name.as_bytes(), &call.credentials()) {
@@ -145,10 +243,13 @@ fn set(call: &mut Call<'_>, by: By) -> Result<Reply, Errno> {
 }
 
 fn get(call: &mut Call<'_>, by: By) -> Result<Reply, Errno> {
-    let name = name(call)?;
-    let size = usize::try_from(call.arg(3))
-        .unwrap_or(usize::MAX)
-        .min(SIZE_MAX);
+    let given = Value::of(call, by)?;
+    if matches!(by, By::At) && given.flags != 0 {
+        return Err(Errno::INVAL);
+    }
+    by.check(call)?;
+    let name = name(call, by)?;
+    let size = given.size.min(SIZE_MAX);
     let object = Object::of(call, by)?;
     match access(name.as_bytes(), &call.credentials()) {
         Access::Hidden => return Err(Errno::NODATA),
@@ -158,13 +259,15 @@ fn get(call: &mut Call<'_>, by: By) -> Result<Reply, Errno> {
     let mut value = vec![0; size];
     let length = object.get(&name, &mut value)?;
     if size > 0 {
-        call.write_bytes(call.arg(2), &value[..length])?;
+        call.write_bytes(given.address, &value[..length])?;
     }
     Ok(Reply::Value(length as i64))
 }
 
 fn list(call: &mut Call<'_>, by: By) -> Result<Reply, Errno> {
-    let size = usize::try_from(call.arg(2)).unwrap_or(usize::MAX);
+    by.check(call)?;
+    let (buffer, size) = (call.arg(by.next()), call.arg(by.next() + 1));
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
     let object = Object::of(call, by)?;
     let mut names = vec![0; LIST_MAX];
     let length = object.list(&mut names)?;
@@ -173,7 +276,7 @@ fn list(call: &mut Call<'_>, by: By) -> Result<Reply, Errno> {
         if visible.len() > size {
             return Err(Errno::RANGE);
         }
-        call.write_bytes(call.arg(1), &visible)?;
+        call.write_bytes(buffer, &visible)?;
     }
     Ok(Reply::Value(visible.len() as i64))
 }
@@ -191,7 +294,8 @@ fn visible(names: &[u8], credentials: &Credentials) -> Vec<u8> {
 }
 
 fn remove(call: &mut Call<'_>, by: By) -> Result<Reply, Errno> {
-    let name = name(call)?;
+    by.check(call)?;
+    let name = name(call, by)?;
     let object = Object::of(call, by)?;
     match access(name.as_bytes(), &call.credentials()) {
         Access::Hidden => Err(Errno::PERM),
@@ -223,4 +327,8 @@ handlers! {
     removexattr = remove(Path);
     lremovexattr = remove(Link);
     fremovexattr = remove(Descriptor);
+    setxattrat = set(At);
+    getxattrat = get(At);
+    listxattrat = list(At);
+    removexattrat = remove(At);
 }

@@ -21,7 +21,8 @@ use virtio_bindings::virtio_ids::VIRTIO_ID_BALLOON;
 
 use crate::VmmError;
 use crate::bus::lock;
-use crate::machine::{End, Shared, VcpuThreads};
+use crate::shared::{End, Shared};
+use crate::threads::VcpuThreads;
 use crate::virtio::balloon;
 use crate::virtio::mmio::Transport;
 

@@ -18,11 +18,14 @@ mod legacy;
 mod machine;
 mod memory;
 mod program;
+mod shared;
+mod threads;
 mod vcpu;
 pub mod virtio;
 
 pub use config::{Config, Disk, Jail, Serial, Tap, Vsock};
 pub use error::VmmError;
-pub use machine::{End, run};
+pub use machine::run;
 pub use program::main;
+pub use shared::End;
 pub use virtio::DeviceError;

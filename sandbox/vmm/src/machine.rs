@@ -1,21 +1,20 @@
-//! A machine: its memory, devices and virtual CPUs put together, and how they are run and stopped.
+//! A machine: its memory, devices and virtual CPUs put together and run.
 
 use std::fs::OpenOptions;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
 use kvm_bindings::{KVM_PIT_SPEAKER_DUMMY, kvm_pit_config};
-use kvm_ioctls::{IoEventAddress, Kvm, VcpuFd, VmFd};
+use kvm_ioctls::{IoEventAddress, Kvm, VmFd};
 use vm_memory::GuestMemoryMmap;
-use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
-use vmm_sys_util::signal::{Killable, SIGRTMIN, register_signal_handler};
 
 use crate::bus::lock;
 use crate::control::Control;
 use crate::legacy::{Clock, Keyboard, Port, SERIAL_INTERRUPT, SerialLine, ports};
+use crate::shared::{End, Shared};
+use crate::threads::{self, VcpuThreads};
 use crate::vcpu::{self, Buses};
 use crate::virtio::Device;
 use crate::virtio::balloon::{self, Balloon};
@@ -25,168 +24,6 @@ use crate::virtio::net::{Mac, Net, Tap};
 use crate::virtio::rng::Rng;
 use crate::virtio::vsock::Socket;
 use crate::{Config, VmmError, boot, jail, memory};
-
-/// How a guest ended its machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// It wrote 0 to our port.
-    Shutdown,
-    /// It reset the machine, as a kernel does to reboot.
-    Reset,
-    /// Its processor met an error while handling an error while handling an error.
-    TripleFault,
-    /// The host asked for it.
-    Stopped,
-}
-
-/// What a virtual CPU is to do now.
-pub(crate) enum Order {
-    Run,
-    Stop,
-}
-
-struct State {
-    paused: bool,
-    /// How the machine ends, the first of all reasons.
-    end: Option<Result<End, VmmError>>,
-    /// Which virtual CPUs are known to stand still.
-    standing: Vec<bool>,
-    marks: Vec<(u8, Duration)>,
-    /// When the guest's first instruction was about to run.
-    entered: Option<Duration>,
-}
-
-/// What virtual CPUs, devices and the control socket have in common.
-pub(crate) struct Shared {
-    start: Instant,
-    state: Mutex<State>,
-    changed: Condvar,
-    /// Wakes the thread of the devices.
-    ended: EventFd,
-}
-
-impl Shared {
-    fn new(start: Instant, vcpus: u8) -> Result<Shared, VmmError> {
-        Ok(Shared {
-            start,
-            state: Mutex::new(State {
-                paused: false,
-                end: None,
-                standing: vec![false; vcpus.into()],
-                marks: Vec::new(),
-                entered: None,
-            }),
-            changed: Condvar::new(),
-            ended: EventFd::new(EFD_NONBLOCK).map_err(VmmError::step("eventfd"))?,
-        })
-    }
-
-    /// Ends the machine; only the first end counts.
-    pub(crate) fn end(&self, end: Result<End, VmmError>) {
-        lock(&self.state).end.get_or_insert(end);
-        self.changed.notify_all();
-        // It fails only when it has been written already.
-        self.ended.write(1).ok();
-    }
-
-    /// The guest has come as far as `number`. The first 64 marks are kept.
-    pub(crate) fn mark(&self, number: u8) {
-        let mut state = lock(&self.state);
-        if state.marks.len() < 64 {
-            state.marks.push((number, self.start.elapsed()));
-        }
-    }
-
-    /// The first virtual CPU is about to run.
-    pub(crate) fn enter(&self) {
-        lock(&self.state).entered = Some(self.start.elapsed());
-    }
-
-    /// When the guest's first instruction was about to run, from the monitor's start.
-    pub(crate) fn entered(&self) -> Option<Duration> {
-        lock(&self.state).entered
-    }
-
-    /// Boot marks and when they were made, from the monitor's start.
-    pub(crate) fn marks(&self) -> Vec<(u8, Duration)> {
-        lock(&self.state).marks.clone()
-    }
-
-    pub(crate) fn is_paused(&self) -> bool {
-        lock(&self.state).paused
-    }
-
-    /// Asked by each virtual CPU before it runs: stands still while the machine is paused.
-    pub(crate) fn order(&self, vcpu: u8) -> Order {
-        let mut state = lock(&self.state);
-        loop {
-            if state.end.is_some() {
-                return Order::Stop;
-            }
-            if !state.paused {
-                state.standing[usize::from(vcpu)] = false;
-                return Order::Run;
-            }
-            state.standing[usize::from(vcpu)] = true;
-            self.changed.notify_all();
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn has_ended(&self) -> bool {
-        lock(&self.state).end.is_some()
-    }
-}
-
-/// The threads of the virtual CPUs.
-#[derive(Default)]
-pub(crate) struct VcpuThreads(Vec<JoinHandle<()>>);
-
-/// A signal that does nothing but end KVM_RUN.
-extern "C" fn ignore(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
-
-impl VcpuThreads {
-    /// Makes every virtual CPU look at its orders. One that was about to run when the signal came misses it,
-    /// which is why this is repeated until the effect is there.
-    fn kick(&self) {
-        for thread in &self.0 {
-            // It fails only for a thread that has ended.
-            thread.kill(SIGRTMIN()).ok();
-        }
-    }
-
-    /// Returns when all virtual CPUs stand still.
-    pub(crate) fn pause(&self, shared: &Shared) {
-        let mut state = lock(&shared.state);
-        state.paused = true;
-        while !state.standing.iter().all(|standing| *standing) && state.end.is_none() {
-            self.kick();
-            (state, _) = shared
-                .changed
-                .wait_timeout(state, Duration::from_millis(5))
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    #[expect(clippy::unused_self, reason = "only who has the threads may")]
-    pub(crate) fn resume(&self, shared: &Shared) {
-        lock(&shared.state).paused = false;
-        shared.changed.notify_all();
-    }
-
-    fn join(&mut self) {
-        for thread in self.0.drain(..) {
-            while !thread.is_finished() {
-                thread.kill(SIGRTMIN()).ok();
-                thread::sleep(Duration::from_millis(1));
-            }
-            thread.join().ok();
-        }
-    }
-}
 
 /// The device on the bus of events that only wakes its thread.
 struct Ended(Arc<Shared>);
@@ -246,7 +83,7 @@ pub fn run(config: &Config) -> Result<End, VmmError> {
     if let Some(jail) = &config.jail {
         jail::enter(jail, config.socket_directory())?;
     }
-    start_vcpus(vcpus, &buses, &shared, &threads)?;
+    threads::start(vcpus, &buses, &shared, &threads)?;
     // In debug builds, too, and whether there is a jail or not.
     jail::confine_devices()?;
     while !shared.has_ended() {
@@ -413,30 +250,4 @@ fn buses(
         buses.memory.add(address, mmio::LENGTH, device);
     }
     Ok(buses)
-}
-
-/// Each in a thread of its own, under the profile for such threads.
-fn start_vcpus(
-    vcpus: Vec<VcpuFd>,
-    buses: &Arc<Buses>,
-    shared: &Arc<Shared>,
-    threads: &Mutex<VcpuThreads>,
-) -> Result<(), VmmError> {
-    register_signal_handler(SIGRTMIN(), ignore).map_err(|error| VmmError::Step {
-        step: "signal handler",
-        source: io::Error::from_raw_os_error(error.errno()),
-    })?;
-    for (id, vcpu) in (0..).zip(vcpus) {
-        let buses = Arc::clone(buses);
-        let shared = Arc::clone(shared);
-        let thread = thread::Builder::new()
-            .name(format!("vcpu-{id}"))
-            .spawn(move || match jail::confine_vcpu() {
-                Ok(()) => vcpu::run(id, vcpu, &buses, &shared),
-                Err(error) => shared.end(Err(error)),
-            })
-            .map_err(VmmError::step("thread of a virtual CPU"))?;
-        lock(threads).0.push(thread);
-    }
-    Ok(())
 }

@@ -9,7 +9,7 @@ use kvm_ioctls::{Cap, Kvm, VcpuExit, VcpuFd, VmFd};
 use crate::VmmError;
 use crate::boot::Entry;
 use crate::bus::Bus;
-use crate::machine::{End, Order, Shared};
+use crate::shared::{End, Order, Shared};
 
 /// The I/O ports and the memory-mapped devices.
 pub(crate) struct Buses {

@@ -12,11 +12,18 @@ pub fn unpack(package: &str, scratch: &Path) -> Result<PathBuf, ImageError> {
     let download = scratch.join(format!("{package}.download"));
     fs::create_dir(&download).map_err(ImageError::io("create", &download))?;
     // apt drops to its own user for downloads, which then needs no access to our directory.
-    command::run(
-        Command::new("apt-get")
-            .args(["-o", "APT::Sandbox::User=root", "download", package])
-            .current_dir(&download),
-    )?;
+    let fetch = || {
+        command::run(
+            Command::new("apt-get")
+                .args(["-o", "APT::Sandbox::User=root", "download", package])
+                .current_dir(&download),
+        )
+    };
+    if fetch().is_err() {
+        // Either the lists were never fetched or they name a version that the mirror no longer has.
+        command::run(Command::new("apt-get").args(["-q", "update"]))?;
+        fetch()?;
+    }
     let entries = fs::read_dir(&download).map_err(ImageError::io("list", &download))?;
     let archive = entries
         .flatten()

@@ -34,6 +34,7 @@ done
 for directory in run tmp var/tmp; do
 	mount -t tmpfs -o mode=1777 tmpfs /new/$directory
 done
+chmod 755 /new/run
 mkdir /new/run/nested
 cp /bin/busybox /job /new/run/nested/
 cd /new

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::bus::BusDevice;
-use crate::machine::{End, Shared};
+use crate::shared::{End, Shared};
 
 /// Enough of an i8042 for a kernel to find no keyboard and to reset the machine through it.
 pub(crate) struct Keyboard {

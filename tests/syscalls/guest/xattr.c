@@ -141,7 +141,10 @@ static void at_calls(void) {
     T("flags", listxattrat, dir, "ax", 1, buffer, sizeof buffer);
     T("link_itself", listxattrat, dir, "axl", AT_SYMLINK_NOFOLLOW, buffer, sizeof buffer);
     T("by_descriptor", removexattrat, fd, "", AT_EMPTY_PATH, "user.d");
-    if (chdir("/work/dir") == 0) TOK("cwd", listxattrat, AT_FDCWD, "", AT_EMPTY_PATH, buffer, sizeof buffer);
+    TOK("cwd", listxattrat, AT_FDCWD, "", AT_EMPTY_PATH, buffer, sizeof buffer);
+    T("cwd", setxattrat, AT_FDCWD, "", AT_EMPTY_PATH, "user.d", &args, sizeof args);
+    T("cwd", getxattrat, AT_FDCWD, "", AT_EMPTY_PATH, "user.d", &args, sizeof args);
+    T("cwd", removexattrat, AT_FDCWD, "", AT_EMPTY_PATH, "user.d");
 }
 
 FAMILY(xattr) {

@@ -81,14 +81,7 @@ impl Object {
             call.path(1)?
         };
         if path.is_empty() && may_be_empty {
-            if directory == libc::AT_FDCWD {
-                return Object::named(
-                    call,
-                    directory,
-                    &c".".to_owned(),
-                    OFlags::PATH | OFlags::CLOEXEC,
-                );
-            }
+            // The working directory has no descriptor, and Linux makes no exception for it here.
             let fd = call.fd(directory)?;
             call.assume()?;
             return Ok(Object::Open(fd));

@@ -90,11 +90,11 @@ fn is_socket(fd: &OwnedFd) -> Result<bool, Errno> {
 /// The other side of a pseudo-terminal, opened by its name in the container's /dev/pts as the guest could
 /// do itself, but not by a name that the guest may have put something else under.
 fn open_terminal_peer(call: &mut Call<'_>, fd: OwnedFd) -> Result<Reply, Errno> {
-    // SAFETY: the opcode is TIOCGPTN, which writes one u32.
     #[expect(
         unsafe_code,
         reason = "rustix wants the type that a request writes confirmed"
     )]
+    // SAFETY: the opcode is TIOCGPTN, which writes one u32.
     let number = unsafe { host_ioctl(&fd, Getter::<{ request::TIOCGPTN }, u32>::new()) }?;
     let flags = OFlags::from_bits_retain(call.uint(2))
         & (OFlags::ACCMODE | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC);

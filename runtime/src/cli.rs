@@ -14,6 +14,7 @@ use crate::commands::{
 use crate::debugging::Debugging;
 use crate::log::{Format, Log};
 use crate::spec::default::OCI_VERSION;
+use crate::tier::Kind;
 
 /// OCI sandbox runtime: containers whose system calls a user-space kernel serves.
 #[derive(Debug, Parser)]
@@ -35,6 +36,9 @@ pub struct Global {
     /// Folder for the state of containers
     #[arg(long, default_value = "/run/caisson", value_name = "DIR")]
     pub root: PathBuf,
+    /// What new containers run in
+    #[arg(long, value_enum, default_value_t = Kind::Kernel, value_name = "TIER")]
+    pub sandbox: Kind,
     /// Write the log to this file instead of stderr
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,

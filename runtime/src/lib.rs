@@ -13,7 +13,6 @@ pub mod fault;
 pub mod hooks;
 pub mod log;
 pub mod namespace;
-pub mod network;
 pub mod process;
 pub mod rootfs;
 pub mod spec;

@@ -1,4 +1,4 @@
-//! `caisson`, or `caisson-kernel` when it was executed under that name.
+//! `caisson`, or a process of a sandbox when it was executed under that one's name.
 
 use std::process::ExitCode;
 
@@ -7,13 +7,8 @@ use caisson_runtime::{cli, commands, tier};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
-    if arguments
-        .next()
-        .is_some_and(|name| name == tier::kernel::PROCESS_NAME)
-    {
-        tier::kernel::birth::main(
-            arguments.map(|argument| argument.to_string_lossy().into_owned()),
-        );
+    if let Some(role) = arguments.next().and_then(|name| tier::Role::named(&name)) {
+        return role.main(arguments);
     }
     let cli = match cli::parse() {
         Ok(cli) => cli,

@@ -29,6 +29,7 @@ mod service;
 mod socket;
 mod stats;
 mod sync;
+mod tier;
 mod ttrpc;
 
 use std::process::ExitCode;

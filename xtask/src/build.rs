@@ -37,5 +37,13 @@ pub(crate) fn release() -> Result<PathBuf> {
     ensure!(status.success(), "cargo build failed ({status})");
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| source_root().join("target"), PathBuf::from);
-    std::path::absolute(target.join("release")).context("cannot make the target directory absolute")
+    let release = std::path::absolute(target.join("release"))
+        .context("cannot make the target directory absolute")?;
+    // The same program under its second name, which is the micro-VM tier's.
+    let second = release.join("containerd-shim-caisson-vm-v2");
+    if !second.exists() {
+        std::os::unix::fs::symlink("containerd-shim-caisson-v2", &second)
+            .with_context(|| format!("link {}", second.display()))?;
+    }
+    Ok(release)
 }

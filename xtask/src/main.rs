@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod containerd;
 mod demo;
+mod guest;
 mod images;
 mod interrupt;
 mod nested;
@@ -21,6 +22,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   test                      run every test
   bench [quick|programs]    measure beside runc, crun and runsc; write docs/benchmarks.md
   build                     build caisson and the shim (release)
+  guest-kernel              build the micro-VM's kernel and print where it is
+  guest                     build kernel and initial ramdisk of the micro-VM
   packages                  install the Debian packages that are missing
   images [busybox|debian]   build the images and print where they are
   nested [OPTIONS] -- COMMAND...
@@ -28,6 +31,7 @@ const USAGE: &str = "usage: cargo xtask <command>
                             --memory MIB, --limit SECONDS, --results DIRECTORY (shared for writing)
 
 CAISSON_BINARIES=<directory>  use the binaries in it instead of building them
+CAISSON_GUEST_KERNEL=<file>    use this kernel in micro-VMs instead of building one
 CAISSON_CACHE=<directory>     keep images there instead of ~/.cache/caisson";
 
 fn main() -> ExitCode {
@@ -49,6 +53,14 @@ fn run() -> anyhow::Result<ExitCode> {
         ["test"] => test::run(&interrupted)?,
         ["bench", words @ ..] => bench::run(&bench::Effort::from_words(words)?, interrupted)?,
         ["build"] => println!("{}", build::release()?.display()),
+        ["guest-kernel"] => {
+            packages::install()?;
+            println!("{}", guest::kernel()?.display());
+        }
+        ["guest"] => {
+            packages::install()?;
+            println!("{}", guest::files()?.display());
+        }
         ["packages"] => packages::install()?,
         ["images", names @ ..] => images::print(names)?,
         ["nested", words @ ..] => return nested::run(words, &interrupted),

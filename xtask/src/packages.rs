@@ -36,6 +36,12 @@ const BUILD: &[Package] = &[
     program("gcc", "gcc"),
     package("libc6-dev"),
     program("make", "make"),
+    // The micro-VM's kernel.
+    program("flex", "flex"),
+    program("bison", "bison"),
+    program("bc", "bc"),
+    package("libelf-dev"),
+    program("xz-utils", "xz"),
 ];
 
 /// Needed to show, test and measure.
@@ -54,6 +60,8 @@ const RUN: &[Package] = &[
     program("util-linux", "unshare"),
     package("containernetworking-plugins"),
     package("busybox-static"),
+    // The micro-VM's root file system.
+    program("e2fsprogs", "mke2fs"),
     // The nested machine of tests/nested; virtiofsd comes with it.
     program("qemu-system-x86", "qemu-system-x86_64"),
 ];

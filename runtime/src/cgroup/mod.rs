@@ -253,6 +253,19 @@ impl Cgroup {
         Ok(files)
     }
 
+    /// Move a process of the sandbox with all its threads to where the guest belongs.
+    pub fn admit(&self, pid: u32) -> Result<(), CgroupError> {
+        for group in &self.groups {
+            let file = match self.version {
+                Version::V1 if self.holds_kernel(group) => continue,
+                Version::V1 => group.path.join("cgroup.procs"),
+                Version::V2 => group.path.join("guest/cgroup.procs"),
+            };
+            std::fs::write(&file, pid.to_string()).map_err(io(&file, "join"))?;
+        }
+        Ok(())
+    }
+
     /// Directories to read limits and usage from: controller (empty on v2) and directory.
     pub fn directories(&self) -> Result<Vec<(String, OwnedFd)>, CgroupError> {
         let mut directories = Vec::new();

@@ -15,7 +15,7 @@ use crate::rootfs::RootfsError;
 use crate::spec::schedule::{self, Which};
 use crate::spec::{self, Spec, process};
 use crate::state::{Entry, Phase, State, Status};
-use crate::tier::{self, Blueprint, Newborn, kernel::Committed};
+use crate::tier::{Blueprint, Committed, Kind, Newborn};
 use crate::{console, namespace};
 
 #[derive(Debug, clap::Args)]
@@ -97,6 +97,8 @@ pub fn create(
         .as_ref()
         .ok_or_else(|| in_config(spec::SpecError::missing("process")))?;
     let process = process::translate(init).map_err(in_config)?;
+    let tier = context.sandbox.tier();
+    tier.check(&spec).map_err(in_config)?;
     let namespaces = namespace::plan(&spec, &context.store).map_err(in_config)?;
     let host = Host::discover()?;
     let cgroup = Cgroup::plan(&host, &spec.linux, id)?;
@@ -105,7 +107,6 @@ pub fn create(
     fault::point("create.folder");
     let strace = context.debugging.strace(&spec).map_err(in_config)?;
     let transport = context.debugging.transport()?;
-    let tier = tier::default();
     let mut state = State {
         id: id.to_owned(),
         tier: tier.name().to_owned(),
@@ -123,6 +124,7 @@ pub fn create(
     let mut undo = Undo {
         context,
         entry: &entry,
+        sandbox: context.sandbox,
         cgroup: None,
         hooked: None,
         pid_file: None,
@@ -133,7 +135,7 @@ pub fn create(
     state.cgroup.create(&host)?;
     fault::point("create.cgroup");
     undo.cgroup = Some(state.cgroup.clone());
-    limits::apply(&state.cgroup, &state.spec.linux.resources)?;
+    limits::apply(&state.cgroup, &tier.on_host(&state.spec.linux.resources))?;
     devices::apply(&state.cgroup, &devices::rules(&state.spec))?;
     fault::point("create.limits");
     let strace = match strace {
@@ -261,6 +263,7 @@ fn check_rootfs(spec: &Spec, bundle: &Path) -> Result<(), RuntimeError> {
 struct Undo<'a> {
     context: &'a Context,
     entry: &'a Entry,
+    sandbox: Kind,
     cgroup: Option<Cgroup>,
     /// Set once hooks may have run: then poststop hooks run as well.
     hooked: Option<State>,
@@ -278,7 +281,7 @@ impl Drop for Undo<'_> {
         let warn = |message: String| self.context.log.write(Level::Warning, &message);
         if let Some(cgroup) = &self.cgroup
             && let Err(error) = cgroup
-                .kill_all(&|pid| tier::default().unblock(pid))
+                .kill_all(&|pid| self.sandbox.tier().unblock(pid))
                 .and_then(|()| cgroup.remove())
         {
             warn(error.to_string());

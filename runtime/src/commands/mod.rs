@@ -26,11 +26,14 @@ use crate::cli::{Cli, Command};
 use crate::debugging::Debugging;
 use crate::log::Log;
 use crate::state::Store;
+use crate::tier::Kind;
 
 /// What every command has.
 #[derive(Clone, Debug)]
 pub struct Context {
     pub store: Store,
+    /// Which tier new containers get.
+    pub sandbox: Kind,
     pub log: Log,
     pub debugging: Debugging,
 }
@@ -39,6 +42,7 @@ pub struct Context {
 pub fn run(cli: Cli) -> Result<u8, RuntimeError> {
     cli.global.check()?;
     let context = Context {
+        sandbox: cli.global.sandbox,
         store: Store::new(cli.global.root.clone()),
         log: cli.global.log(),
         debugging: cli.global.debugging(),

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::Context;
-use crate::RuntimeError;
 use crate::cgroup::limits;
 use crate::spec::load;
 use crate::spec::types::{Pids, Resources};
 use crate::state::Status;
+use crate::{RuntimeError, tier};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -101,7 +101,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError>
     let known = state.spec.linux.resources.clone();
     let mut wanted = wanted(arguments)?;
     complete(&mut wanted, &known);
-    limits::apply(&state.cgroup, &wanted)?;
+    limits::apply(&state.cgroup, &tier::of(&state)?.on_host(&wanted))?;
     remember(&mut state.spec.linux.resources, &wanted);
     Ok(entry.save(&state)?)
 }

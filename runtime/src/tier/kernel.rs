@@ -5,24 +5,24 @@
 
 pub mod birth;
 mod devices;
-mod edges;
 mod exec;
 mod fuse;
 mod message;
 mod subscriber;
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::os::fd::{AsFd, OwnedFd};
 
 use caisson_wire::{BootReply, Request, Response, Shortfall};
-use rustix::io::FdFlags;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
+use super::door::{ask, converse, listen, spawn};
+use super::life::LifeLine;
 use super::{Blueprint, ConsoleSize, Exec, Newborn, OnMounted, Running, Tier};
 use crate::RuntimeError;
 use crate::fault;
 use crate::process::ProcessId;
+use crate::spec::types::Resources;
+use crate::spec::{Spec, SpecError};
 use crate::state::Entry;
 use message::{Description, Down, Up};
 
@@ -31,50 +31,6 @@ pub const PROCESS_NAME: &str = "caisson-kernel";
 
 #[derive(Clone, Copy, Debug)]
 pub struct KernelTier;
-
-/// The sandbox process until it is committed: closing the socket without a word ends it.
-#[derive(Debug)]
-pub struct LifeLine {
-    socket: OwnedFd,
-    /// Taken by the commit.
-    child: Option<Child>,
-}
-
-impl Newborn {
-    /// From now on the sandbox outlives the calling process.
-    pub fn commit(self) -> Result<Committed, RuntimeError> {
-        let mut line = self.life_line;
-        rustix::io::write(&line.socket, b"c").map_err(RuntimeError::step("commit the sandbox"))?;
-        // Were we to end before it has disarmed its death signal, it would end with us.
-        match rustix::io::read(&line.socket, &mut [0u8; 1]) {
-            Ok(1) => {}
-            Ok(_) => return Err(RuntimeError::SandboxDied),
-            Err(errno) => return Err(RuntimeError::step("commit the sandbox")(errno)),
-        }
-        let child = line.child.take().ok_or(RuntimeError::SandboxDied)?;
-        Ok(Committed {
-            child,
-            console: self.console,
-        })
-    }
-}
-
-/// A committed sandbox as a child of this process.
-#[derive(Debug)]
-pub struct Committed {
-    pub child: Child,
-    pub console: Option<OwnedFd>,
-}
-
-impl Drop for LifeLine {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            // Uncommitted. An error means that the process has ended already.
-            child.kill().ok();
-            child.wait().ok();
-        }
-    }
-}
 
 impl Tier for KernelTier {
     fn name(&self) -> &'static str {
@@ -94,20 +50,10 @@ impl Tier for KernelTier {
             None,
         )
         .map_err(RuntimeError::step("socketpair"))?;
-        let (life_end, line) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .map_err(RuntimeError::step("socketpair"))?;
-        let child = spawn(blueprint.entry.id(), &theirs)?;
+        let child = spawn(PROCESS_NAME, blueprint.entry.id(), &theirs, None)?;
         drop(theirs);
         let pid = child.id() as i32;
-        let line = LifeLine {
-            socket: line,
-            child: Some(child),
-        };
+        let (line, life_end) = LifeLine::of(child)?;
         fault::point("create.spawned");
         let sandbox = ProcessId::of(pid).ok_or(RuntimeError::SandboxDied)?;
         let description = Description::new(blueprint);
@@ -130,6 +76,14 @@ impl Tier for KernelTier {
             console,
             life_line: line,
         })
+    }
+
+    fn on_host(&self, limits: &Resources) -> Resources {
+        limits.clone()
+    }
+
+    fn check(&self, _: &Spec) -> Result<(), SpecError> {
+        Ok(())
     }
 
     fn start(&self, entry: &Entry) -> Result<(), RuntimeError> {
@@ -178,80 +132,6 @@ fn receive(boot: &OwnedFd) -> Result<(Up, Vec<OwnedFd>), RuntimeError> {
         caisson_wire::WireError::Closed => RuntimeError::SandboxDied,
         other => other.into(),
     })
-}
-
-/// The control socket of a new container. Its path is given relative to a descriptor: socket addresses
-/// are limited to 108 bytes, state folders are not.
-fn listen(entry: &Entry) -> Result<OwnedFd, RuntimeError> {
-    let socket = rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(RuntimeError::step("socket"))?;
-    let path = entry.control_socket();
-    let folder = entry.open()?;
-    let address = address(&folder).map_err(RuntimeError::file(&path, "bind"))?;
-    rustix::net::bind(&socket, &address).map_err(RuntimeError::file(&path, "bind"))?;
-    rustix::fs::chmod(&path, rustix::fs::Mode::from_raw_mode(0o600))
-        .map_err(RuntimeError::file(&path, "chmod"))?;
-    rustix::net::listen(&socket, 16).map_err(RuntimeError::file(&path, "listen"))?;
-    Ok(socket)
-}
-
-fn address(folder: &OwnedFd) -> rustix::io::Result<SocketAddrUnix> {
-    SocketAddrUnix::new(format!("/proc/self/fd/{}/control.sock", folder.as_raw_fd()))
-}
-
-/// One request to a running app kernel. The descriptors that come with the answer are returned.
-fn ask(
-    entry: &Entry,
-    request: &Request,
-    fds: &[BorrowedFd<'_>],
-) -> Result<Vec<OwnedFd>, RuntimeError> {
-    match converse(entry, request, fds)? {
-        (Response::Done, fds) => Ok(fds),
-        (Response::Failed { message, .. }, _) => Err(RuntimeError::Sandbox { message }),
-        (Response::Filter(_) | Response::Shortfalls(_), _) => Err(RuntimeError::Sandbox {
-            message: "unexpected answer".into(),
-        }),
-    }
-}
-
-/// One connection: a request and its answer, whatever that is.
-fn converse(
-    entry: &Entry,
-    request: &Request,
-    fds: &[BorrowedFd<'_>],
-) -> Result<(Response, Vec<OwnedFd>), RuntimeError> {
-    let path = entry.control_socket();
-    let socket = rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(RuntimeError::step("socket"))?;
-    let folder = entry.open()?;
-    let address = address(&folder).map_err(RuntimeError::file(&path, "connect"))?;
-    rustix::net::connect(&socket, &address).map_err(RuntimeError::file(&path, "connect"))?;
-    caisson_wire::send(socket.as_fd(), request, fds)?;
-    Ok(caisson_wire::receive::<Response>(socket.as_fd())?)
-}
-
-/// Execute this binary again as the sandbox process. It has our standard input, output and error.
-fn spawn(id: &str, boot: &OwnedFd) -> Result<Child, RuntimeError> {
-    rustix::io::fcntl_setfd(boot, FdFlags::empty()).map_err(RuntimeError::step("fcntl"))?;
-    Command::new("/proc/self/exe")
-        .arg0(PROCESS_NAME)
-        .arg(id)
-        .arg(boot.as_raw_fd().to_string())
-        .arg(std::process::id().to_string())
-        .env_clear()
-        .envs(fault::inherited())
-        .spawn()
-        .map_err(RuntimeError::step("execute caisson-kernel"))
 }
 
 impl From<ConsoleSize> for caisson_kernel::ConsoleSize {

@@ -3,19 +3,27 @@
 //! Command line, state, cgroups, hooks and events are the same for every [`Tier`]; nothing outside this
 //! module may know which one runs.
 
+mod door;
+mod edges;
 pub mod kernel;
+mod life;
+pub mod vm;
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::process::ExitCode;
 
 use caisson_wire::{ProcessSpec, Shortfall, TraceScope};
+use serde::{Deserialize, Serialize};
 
 use crate::RuntimeError;
 use crate::cgroup::Cgroup;
 use crate::log::Format;
 use crate::namespace::Namespaces;
 use crate::process::ProcessId;
-use crate::spec::types::Process;
+use crate::spec::types::{Process, Resources};
+use crate::spec::{Spec, SpecError};
 use crate::state::{Entry, State};
 
 /// What a sandbox is made from.
@@ -41,7 +49,7 @@ pub struct Newborn {
     pub init: ProcessId,
     /// Master side of the container's terminal, if it has one.
     pub console: Option<OwnedFd>,
-    life_line: kernel::LifeLine,
+    life_line: life::LifeLine,
 }
 
 /// A process to be started in a running sandbox.
@@ -59,7 +67,7 @@ pub struct Exec<'a> {
 }
 
 /// Size of a terminal in characters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsoleSize {
     pub rows: u16,
     pub columns: u16,
@@ -75,6 +83,8 @@ pub struct Running {
 /// Called when the sandbox has its namespaces and mounts, but before it enters them.
 pub type OnMounted<'a> = &'a mut dyn FnMut(ProcessId) -> Result<(), RuntimeError>;
 
+pub use life::Committed;
+
 pub trait Tier {
     /// As it is called in the state.
     fn name(&self) -> &'static str;
@@ -83,6 +93,10 @@ pub trait Tier {
         blueprint: &Blueprint<'_>,
         on_mounted: OnMounted<'_>,
     ) -> Result<Newborn, RuntimeError>;
+    /// What the container's limits are for its cgroup on the host, where the sandbox itself counts as well.
+    fn on_host(&self, limits: &Resources) -> Resources;
+    /// Refuse what this tier cannot do of a config.json that is sound otherwise.
+    fn check(&self, spec: &Spec) -> Result<(), SpecError>;
     /// Let the init process execute its program.
     fn start(&self, entry: &Entry) -> Result<(), RuntimeError>;
     fn exec(&self, exec: &Exec<'_>) -> Result<Running, RuntimeError>;
@@ -94,16 +108,61 @@ pub trait Tier {
 
 /// The tier that made this container.
 pub fn of(state: &State) -> Result<Box<dyn Tier>, RuntimeError> {
-    let kernel = kernel::KernelTier;
-    if state.tier == kernel.name() {
-        return Ok(Box::new(kernel));
-    }
-    Err(RuntimeError::Sandbox {
+    let kinds = [Kind::Kernel, Kind::Vm];
+    let tier = kinds.map(Kind::tier).into_iter();
+    let mut found = tier.filter(|tier| tier.name() == state.tier);
+    found.next().ok_or_else(|| RuntimeError::Sandbox {
         message: format!("state.json: tier: \"{}\": not of this binary", state.tier),
     })
 }
 
-/// The tier for new containers.
-pub fn default() -> Box<dyn Tier> {
-    Box::new(kernel::KernelTier)
+/// The tiers that new containers can be given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// An application kernel in user space
+    #[default]
+    Kernel,
+    /// A virtual machine with a Linux kernel of its own
+    Vm,
+}
+
+impl Kind {
+    pub fn tier(self) -> Box<dyn Tier> {
+        match self {
+            Kind::Kernel => Box::new(kernel::KernelTier),
+            Kind::Vm => Box::new(vm::VmTier),
+        }
+    }
+}
+
+/// What this binary is when it was executed under another name: a process of a sandbox.
+#[derive(Clone, Copy, Debug)]
+pub enum Role {
+    Kernel,
+    Vm,
+    VmExec,
+    Monitor,
+}
+
+impl Role {
+    pub fn named(name: &OsStr) -> Option<Role> {
+        let known = [
+            (kernel::PROCESS_NAME, Role::Kernel),
+            (vm::PROCESS_NAME, Role::Vm),
+            (vm::EXEC_NAME, Role::VmExec),
+            (vm::MONITOR_NAME, Role::Monitor),
+        ];
+        let mut found = known.into_iter().filter(|(known, _)| name == *known);
+        found.next().map(|(_, role)| role)
+    }
+
+    pub fn main(self, arguments: impl Iterator<Item = OsString>) -> ExitCode {
+        let text = |argument: OsString| argument.to_string_lossy().into_owned();
+        match self {
+            Role::Kernel => kernel::birth::main(arguments.map(text)),
+            Role::Vm => vm::birth::main(arguments.map(text)),
+            Role::VmExec => vm::exec::main(arguments.map(text)),
+            Role::Monitor => vm::monitor::main(arguments),
+        }
+    }
 }

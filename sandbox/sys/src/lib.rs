@@ -16,6 +16,7 @@ pub mod guest;
 pub mod landlock;
 pub mod layout;
 pub mod limit;
+pub mod loopback;
 pub mod memory;
 pub mod mount_attributes;
 pub mod mqueue;

@@ -73,3 +73,15 @@ pub fn send_by_pidfd(
     }?;
     Ok(())
 }
+
+/// Send `signal`, any number, to process `pid`; one that has ended does not mind.
+pub fn send(pid: i32, signal: i32) {
+    // SAFETY: kill(2) takes integers.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Let SIGPIPE end this process and what it executes: Rust programs begin with it ignored, and that is inherited.
+pub fn default_sigpipe() {
+    // SAFETY: the default disposition runs no code of ours.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}

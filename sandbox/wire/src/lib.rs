@@ -12,6 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod agent;
 mod socket;
 
 pub use socket::{MAX_FDS, MAX_MESSAGE_BYTES, WireError, receive, send};

@@ -25,6 +25,8 @@ pub enum WireError {
     Malformed(#[from] serde_json::Error),
     #[error("socket: {0}")]
     Socket(#[from] nix::Error),
+    #[error("connection: {0}")]
+    Connection(#[from] std::io::Error),
 }
 
 /// A packet may be larger than a socket buffer takes at once (`net.core.wmem_default` is about

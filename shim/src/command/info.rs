@@ -7,6 +7,7 @@ use containerd_shim_protos::protobuf::{Message, MessageField};
 use containerd_shim_protos::types::introspection::{RuntimeInfo, RuntimeVersion};
 
 use crate::args::Flags;
+use crate::tier::Tier;
 
 pub(crate) fn run(_flags: &Flags) -> anyhow::Result<()> {
     let version = RuntimeVersion {
@@ -14,7 +15,7 @@ pub(crate) fn run(_flags: &Flags) -> anyhow::Result<()> {
         ..RuntimeVersion::default()
     };
     let info = RuntimeInfo {
-        name: "io.containerd.caisson.v2".to_owned(),
+        name: Tier::current().handler().to_owned(),
         version: MessageField::some(version),
         ..RuntimeInfo::default()
     };

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -50,6 +51,7 @@ fn serve(flags: &Flags, socket: &Path, listener: UnixListener) -> anyhow::Result
     let program = env::current_exe().context("path of this program")?;
     let mut command = Command::new(&program);
     command
+        .arg0(crate::tier::own_name())
         .args([
             "-namespace",
             &flags.namespace,
@@ -68,7 +70,7 @@ fn serve(flags: &Flags, socket: &Path, listener: UnixListener) -> anyhow::Result
     if flags.debug {
         command.arg("-debug");
     }
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    command.process_group(0);
     let mut child = command
         .spawn()
         .with_context(|| format!("run {}", program.display()))?;

@@ -18,6 +18,7 @@ pub(crate) use error::RuntimeError;
 
 use crate::options::Options;
 use crate::reaper::Reaper;
+use crate::tier::Tier;
 
 /// The runtime binary of containers whose options name none; for trying the shim with another OCI runtime.
 const OVERRIDE: &str = "CAISSON_RUNTIME";
@@ -191,7 +192,8 @@ impl Runtime {
             .arg(&self.root)
             .arg("--log")
             .arg(&log)
-            .args(["--log-format", "json"]);
+            .args(["--log-format", "json"])
+            .args(Tier::current().options());
         if self.systemd_cgroup {
             command.arg("--systemd-cgroup");
         }

@@ -8,16 +8,17 @@ use caisson_kernel::{Boot, NamespaceKind, Prepared, Termination};
 use caisson_sys::namespace::{self, Namespaces as Kinds};
 use caisson_wire::BootReply;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use rustix::process::{Pid, Signal as RustixSignal, set_parent_process_death_signal};
 
 use super::message::{Description, Down, Up};
-use super::{devices, edges, subscriber};
+use super::{devices, subscriber};
 use crate::RuntimeError;
 use crate::cgroup::{self, Inherited};
 use crate::fault;
 use crate::namespace::Origin;
 use crate::rootfs::{KernelMounts, Tree};
 use crate::spec::{SpecError, home, seccomp};
+use crate::tier::edges;
+use crate::tier::life::{die_with, watch};
 
 /// `caisson-kernel ID BOOT_FD PARENT_PID`: never returns.
 pub fn main(mut arguments: impl Iterator<Item = String>) -> ! {
@@ -121,47 +122,6 @@ fn spare_from_oom(wanted: Option<i32>) -> i32 {
     // Hosts without CAP_SYS_RESOURCE do not permit it; there the larger process goes first.
     std::fs::write(FILE, LAST).ok();
     wanted.unwrap_or(before)
-}
-
-/// Killed with `create`, as long as it has not committed.
-fn die_with(parent: i32) -> Result<(), RuntimeError> {
-    set_parent_process_death_signal(Some(RustixSignal::KILL))
-        .map_err(RuntimeError::step("PR_SET_PDEATHSIG"))?;
-    if rustix::process::getppid().map(Pid::as_raw_pid) != Some(parent) {
-        return Err(RuntimeError::SandboxDied);
-    }
-    Ok(())
-}
-
-/// The death signal belongs to a thread. Hand it to one that waits for the commit and ends then; the app kernel's
-/// main thread need not know.
-fn watch(life_line: OwnedFd) -> Result<(), RuntimeError> {
-    let (ready, is_ready) = std::sync::mpsc::sync_channel::<()>(1);
-    let body = move || {
-        let armed = set_parent_process_death_signal(Some(RustixSignal::KILL));
-        // The receiver waits for this; it cannot be gone.
-        ready.send(()).ok();
-        let mut word = [0u8; 1];
-        let committed = loop {
-            match rustix::io::read(&life_line, &mut word) {
-                Err(rustix::io::Errno::INTR) => {}
-                other => break other == Ok(1),
-            }
-        };
-        let disarmed = committed && armed.is_ok() && set_parent_process_death_signal(None).is_ok();
-        if !disarmed || rustix::io::write(&life_line, b"c").is_err() {
-            edges::die_by(libc::SIGKILL);
-        }
-    };
-    let builder = std::thread::Builder::new()
-        .name("commit".into())
-        .stack_size(64 << 10);
-    builder
-        .spawn(body)
-        .map_err(RuntimeError::step("start a thread"))?;
-    // An error means that the thread has ended, and it ends only when committed or by ending us all.
-    is_ready.recv().ok();
-    set_parent_process_death_signal(None).map_err(RuntimeError::step("PR_SET_PDEATHSIG"))
 }
 
 /// A session of its own, and deaf to what a terminal or an init system sends to whole groups. The signals are
@@ -294,7 +254,7 @@ fn start_loopback() -> Result<std::thread::JoinHandle<Result<(), rustix::io::Err
         .name("loopback".into())
         .stack_size(64 << 10);
     builder
-        .spawn(crate::network::loopback_up)
+        .spawn(caisson_sys::loopback::up)
         .map_err(RuntimeError::step("start a thread"))
 }
 

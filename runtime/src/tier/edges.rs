@@ -6,7 +6,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 /// Own the descriptor `number`, which `create` has left to us, and close every other above standard error: what a
 /// careless caller of `create` leaked must not live on beside guests. Call once, before anything is opened.
 #[expect(unsafe_code, reason = "inherited descriptors are bare numbers")]
-pub(super) fn take_inherited(number: RawFd) -> Option<OwnedFd> {
+pub(in crate::tier) fn take_inherited(number: RawFd) -> Option<OwnedFd> {
     const FIRST: u32 = 3;
     let ours = u32::try_from(number)
         .ok()
@@ -32,7 +32,7 @@ pub(super) fn take_inherited(number: RawFd) -> Option<OwnedFd> {
 /// End this process by `signal` with its default action, without a core dump, so that whoever waits for it sees
 /// how the guest ended.
 #[expect(unsafe_code, reason = "nothing safe resets a disposition")]
-pub(super) fn die_by(signal: i32) -> ! {
+pub(in crate::tier) fn die_by(signal: i32) -> ! {
     let none = rustix::process::Rlimit {
         current: Some(0),
         maximum: None,

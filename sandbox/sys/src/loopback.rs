@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType};
 
 /// Bring `lo` up in this thread's network namespace, rtnetlink(7).
-pub fn loopback_up() -> Result<(), Errno> {
+pub fn up() -> Result<(), Errno> {
     let socket = rustix::net::socket_with(
         // NETLINK_ROUTE is protocol 0.
         AddressFamily::NETLINK,
@@ -52,14 +52,13 @@ mod tests {
     fn loopback_comes_up_in_a_new_namespace() {
         // Needs root; a thread of its own because the namespace belongs to the thread.
         let test = std::thread::spawn(|| {
-            caisson_sys::namespace::unshare(caisson_sys::namespace::Namespaces::NET)
-                .expect("unshare");
+            crate::namespace::unshare(crate::namespace::Namespaces::NET).expect("unshare");
             assert!(
                 std::net::TcpListener::bind("127.0.0.1:0").is_ok_and(|listener| {
                     std::net::TcpStream::connect(listener.local_addr().expect("address")).is_err()
                 })
             );
-            loopback_up().expect("up");
+            up().expect("up");
             let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
             std::net::TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
         });

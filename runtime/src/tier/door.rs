@@ -1,0 +1,104 @@
+//! The control socket of a sandbox process, and how the process is executed.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+
+use caisson_wire::{Request, Response};
+use rustix::io::FdFlags;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use crate::RuntimeError;
+use crate::fault;
+use crate::state::Entry;
+
+/// The control socket of a new container. Its path is given relative to a descriptor: socket addresses
+/// are limited to 108 bytes, state folders are not.
+pub(super) fn listen(entry: &Entry) -> Result<OwnedFd, RuntimeError> {
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(RuntimeError::step("socket"))?;
+    let path = entry.control_socket();
+    let folder = entry.open()?;
+    let address = address(&folder).map_err(RuntimeError::file(&path, "bind"))?;
+    rustix::net::bind(&socket, &address).map_err(RuntimeError::file(&path, "bind"))?;
+    rustix::fs::chmod(&path, rustix::fs::Mode::from_raw_mode(0o600))
+        .map_err(RuntimeError::file(&path, "chmod"))?;
+    rustix::net::listen(&socket, 16).map_err(RuntimeError::file(&path, "listen"))?;
+    Ok(socket)
+}
+
+fn address(folder: &OwnedFd) -> rustix::io::Result<SocketAddrUnix> {
+    SocketAddrUnix::new(format!("/proc/self/fd/{}/control.sock", folder.as_raw_fd()))
+}
+
+/// One request to a running app kernel. The descriptors that come with the answer are returned.
+pub(super) fn ask(
+    entry: &Entry,
+    request: &Request,
+    fds: &[BorrowedFd<'_>],
+) -> Result<Vec<OwnedFd>, RuntimeError> {
+    match converse(entry, request, fds)? {
+        (Response::Done, fds) => Ok(fds),
+        (Response::Failed { message, .. }, _) => Err(RuntimeError::Sandbox { message }),
+        (Response::Filter(_) | Response::Shortfalls(_), _) => Err(RuntimeError::Sandbox {
+            message: "unexpected answer".into(),
+        }),
+    }
+}
+
+/// One connection: a request and its answer, whatever that is.
+pub(super) fn converse(
+    entry: &Entry,
+    request: &Request,
+    fds: &[BorrowedFd<'_>],
+) -> Result<(Response, Vec<OwnedFd>), RuntimeError> {
+    let path = entry.control_socket();
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(RuntimeError::step("socket"))?;
+    let folder = entry.open()?;
+    let address = address(&folder).map_err(RuntimeError::file(&path, "connect"))?;
+    rustix::net::connect(&socket, &address).map_err(RuntimeError::file(&path, "connect"))?;
+    caisson_wire::send(socket.as_fd(), request, fds)?;
+    Ok(caisson_wire::receive::<Response>(socket.as_fd())?)
+}
+
+/// Execute this binary again as the process `name` of container `id`. It has our standard input, output and error,
+/// unless others are given.
+pub(super) fn spawn(
+    name: &str,
+    id: &str,
+    boot: &OwnedFd,
+    stdio: Option<[BorrowedFd<'_>; 3]>,
+) -> Result<Child, RuntimeError> {
+    rustix::io::fcntl_setfd(boot, FdFlags::empty()).map_err(RuntimeError::step("fcntl"))?;
+    let mut command = Command::new("/proc/self/exe");
+    if let Some(files) = stdio {
+        let own = |fd: BorrowedFd<'_>| {
+            fd.try_clone_to_owned()
+                .map_err(RuntimeError::step("duplicate a descriptor"))
+        };
+        command
+            .stdin(own(files[0])?)
+            .stdout(own(files[1])?)
+            .stderr(own(files[2])?);
+    }
+    command
+        .arg0(name)
+        .arg(id)
+        .arg(boot.as_raw_fd().to_string())
+        .arg(std::process::id().to_string())
+        .env_clear()
+        .envs(fault::inherited())
+        .spawn()
+        .map_err(RuntimeError::step("execute the sandbox process"))
+}

@@ -1,0 +1,118 @@
+//! Tier vm: a virtual machine with a kernel of its own, in which an agent runs the container.
+//!
+//! ```text
+//! caisson-vm          the sandbox process: the container's pid. Carries its files, passes on signals, ends as it ends
+//!   └─ caisson-vmm    the monitor, in the guests' cgroup
+//! caisson-vm-exec     the same for a process of `caisson exec`
+//! ```
+//!
+//! Whoever holds a session with the agent ([`session`]) stands for a process of the guest; when it dies, so does
+//! the process. The commands know none of this: what they signal, freeze and count are these host processes.
+
+pub mod birth;
+mod carry;
+pub mod exec;
+mod files;
+mod guest;
+mod life;
+mod message;
+pub mod monitor;
+mod session;
+mod size;
+
+use std::os::fd::AsFd;
+
+use caisson_wire::{Request, Shortfall};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+use super::door::{ask, listen, spawn};
+use super::life::LifeLine;
+use super::{Blueprint, Exec, Newborn, OnMounted, Running, Tier};
+use crate::RuntimeError;
+use crate::process::ProcessId;
+use crate::spec::types::Resources;
+use crate::spec::{Spec, SpecError};
+use crate::state::Entry;
+use message::{Description, Down, Up};
+
+pub const PROCESS_NAME: &str = "caisson-vm";
+pub const EXEC_NAME: &str = "caisson-vm-exec";
+pub const MONITOR_NAME: &str = "caisson-vmm";
+
+#[derive(Clone, Copy, Debug)]
+pub struct VmTier;
+
+impl Tier for VmTier {
+    fn name(&self) -> &'static str {
+        "vm"
+    }
+
+    fn create(
+        &self,
+        blueprint: &Blueprint<'_>,
+        on_mounted: OnMounted<'_>,
+    ) -> Result<Newborn, RuntimeError> {
+        if blueprint.strace.is_some() {
+            let reason = "the calls of a guest in a virtual machine are not seen";
+            return Err(RuntimeError::option("--strace", "true", reason));
+        }
+        let description = Description::new(blueprint)?;
+        let control = listen(blueprint.entry)?;
+        let (boot, theirs) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .map_err(RuntimeError::step("socketpair"))?;
+        let child = spawn(PROCESS_NAME, blueprint.entry.id(), &theirs, None)?;
+        drop(theirs);
+        let pid = child.id() as i32;
+        let (line, life_end) = LifeLine::of(child)?;
+        let sandbox = ProcessId::of(pid).ok_or(RuntimeError::SandboxDied)?;
+        let sent = caisson_wire::send(
+            boot.as_fd(),
+            &Down::Build(Box::new(description)),
+            &[control.as_fd(), life_end.as_fd()],
+        );
+        // A sandbox that died before it read says why.
+        drop((control, life_end));
+        if sent.is_ok() {
+            message::expect(&boot, &Up::Mounted)?;
+            on_mounted(sandbox)?;
+            caisson_wire::send(boot.as_fd(), &Down::GoOn, &[])?;
+        }
+        let console = message::expect(&boot, &Up::Ready)?;
+        Ok(Newborn {
+            sandbox,
+            init: sandbox,
+            console,
+            life_line: line,
+        })
+    }
+
+    fn check(&self, spec: &Spec) -> Result<(), SpecError> {
+        guest::check(spec)
+    }
+
+    fn on_host(&self, limits: &Resources) -> Resources {
+        size::on_host(limits)
+    }
+
+    fn start(&self, entry: &Entry) -> Result<(), RuntimeError> {
+        ask(entry, &Request::Start, &[]).map(drop)
+    }
+
+    fn exec(&self, exec: &Exec<'_>) -> Result<Running, RuntimeError> {
+        exec::exec(exec)
+    }
+
+    fn shortfalls(&self, _: &Entry) -> Result<Vec<Shortfall>, RuntimeError> {
+        // The guest has a whole kernel: it refuses what Linux refuses.
+        Ok(Vec::new())
+    }
+
+    fn unblock(&self, _: i32) {
+        // Nothing holds a monitor that was sent SIGKILL.
+    }
+}

@@ -1,0 +1,105 @@
+//! The sandbox process, from its execution to its end.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use caisson_sys::namespace::{self, Namespaces as Kinds};
+use caisson_wire::agent::{Create, Ended, Opening, VERSION};
+
+use super::files::ROOT_IMAGE;
+use super::guest;
+use super::life::{Life, Terminal, block_signals};
+use super::message::{Description, Down, Up};
+use super::monitor::Monitor;
+use super::session::{BOOT_LIMIT, Session};
+use crate::RuntimeError;
+use crate::namespace::Origin;
+use crate::tier::edges;
+use crate::tier::life::{die_with, watch};
+
+/// `caisson-vm ID BOOT_FD PARENT_PID`.
+pub fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
+    let mut next = || arguments.next().unwrap_or_default();
+    let (_id, boot, parent) = (next(), next(), next());
+    let boot = boot.parse().ok().and_then(edges::take_inherited);
+    let (Some(boot), Ok(parent)) = (boot, parent.parse()) else {
+        eprintln!("caisson-vm is started by caisson create only");
+        return ExitCode::FAILURE;
+    };
+    end(&boot, live(&boot, parent))
+}
+
+/// End as the guest's process ended. Whoever waits for the boot socket hears of an error.
+pub(super) fn end(boot: &OwnedFd, outcome: Result<Ended, RuntimeError>) -> ExitCode {
+    match outcome {
+        Ok(Ended::Exited(code)) => ExitCode::from(code),
+        Ok(Ended::Signaled(signal)) => edges::die_by(signal.into()),
+        Err(error) => {
+            let message = match error {
+                RuntimeError::Sandbox { message } => message,
+                other => other.to_string(),
+            };
+            // Nobody listens any more once the process has begun; then it ends as one does that is killed.
+            let failed = Up::Failed { message };
+            if caisson_wire::send(boot.as_fd(), &failed, &[]).is_err() {
+                edges::die_by(libc::SIGKILL);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn live(boot: &OwnedFd, parent: i32) -> Result<Ended, RuntimeError> {
+    die_with(parent)?;
+    let (message, fds) = caisson_wire::receive::<Down>(boot.as_fd())?;
+    let mut fds = fds.into_iter();
+    let (Down::Build(description), Some(control), Some(life_line)) =
+        (message, fds.next(), fds.next())
+    else {
+        return Err(RuntimeError::SandboxDied);
+    };
+    // Before there are threads, see `join_as_kernel`.
+    description.cgroup.join_as_kernel()?;
+    rustix::process::setsid().map_err(RuntimeError::step("setsid"))?;
+    rustix::process::chdir("/").map_err(RuntimeError::step("chdir"))?;
+    block_signals()?;
+    if description.namespaces.network == Origin::New {
+        namespace::unshare(Kinds::NET).map_err(RuntimeError::step("unshare"))?;
+    }
+    guest::root_image(&description.rootfs, &description.folder.join(ROOT_IMAGE))?;
+    caisson_wire::send(boot.as_fd(), &Up::Mounted, &[])?;
+    let (Down::GoOn, _) = caisson_wire::receive::<Down>(boot.as_fd())? else {
+        return Err(RuntimeError::SandboxDied);
+    };
+    let mut monitor = Monitor::start(&description)?;
+    let terminal = description.terminal.map(Terminal::open).transpose()?;
+    let session = Session::open(
+        &description.folder,
+        &Opening::Create(request(&description)),
+        BOOT_LIMIT,
+        &mut || monitor.ended(&description.folder),
+    )?;
+    monitor.settle(&description.cgroup)?;
+    let (master, slave) = terminal.map(|both| (both.master, both.slave)).unzip();
+    let life = Life::begin(session, slave)?;
+    life.serve(control)?;
+    watch(life_line)?;
+    let fds: Vec<_> = master.iter().map(AsFd::as_fd).collect();
+    caisson_wire::send(boot.as_fd(), &Up::Ready, &fds)?;
+    drop(fds);
+    drop(master);
+    life.follow(Some((&mut monitor, &description.folder)))
+}
+
+fn request(description: &Description) -> Create {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    Create {
+        version: VERSION,
+        id: description.id.clone(),
+        config: description.config.clone(),
+        root: "/dev/vda".to_owned(),
+        read_only: description.read_only,
+        time_ns: now.map_or(0, |now| now.as_nanos() as u64),
+    }
+}

@@ -1,0 +1,268 @@
+//! What the guest gets of a config.json, what it cannot have yet, and where the guest's own files are.
+
+use std::path::{Path, PathBuf};
+
+use caisson_wire::ProcessSpec;
+use serde_json::{Value, json};
+
+use crate::RuntimeError;
+use crate::spec::types::Hook;
+use crate::spec::{Spec, SpecError, capability, rlimit};
+
+/// Names the folder with the guest's files, before all other places.
+const OVERRIDE: &str = "CAISSON_GUEST";
+/// Where they are beside this binary, then where a node has them.
+const BESIDE: &str = "caisson-guest";
+const INSTALLED: &str = "/usr/local/lib/caisson";
+
+pub(super) const KERNEL: &str = "vmlinux";
+pub(super) const INITRD: &str = "initrd";
+
+/// The folder with kernel and initial ramdisk.
+pub(super) fn files() -> Result<PathBuf, RuntimeError> {
+    if let Some(folder) = std::env::var_os(OVERRIDE).filter(|folder| !folder.is_empty()) {
+        return complete(folder.into());
+    }
+    let beside = std::env::current_exe().ok();
+    let beside = beside.map(|binary| binary.with_file_name(BESIDE));
+    match beside.filter(|folder| folder.is_dir()) {
+        Some(folder) => complete(folder),
+        None => complete(INSTALLED.into()),
+    }
+}
+
+fn complete(folder: PathBuf) -> Result<PathBuf, RuntimeError> {
+    for name in [KERNEL, INITRD] {
+        let path = folder.join(name);
+        std::fs::metadata(&path).map_err(RuntimeError::file(
+            &path,
+            "the virtual machine's own files are needed",
+        ))?;
+    }
+    Ok(folder)
+}
+
+/// What this tier cannot do yet.
+pub(super) fn check(spec: &Spec) -> Result<(), SpecError> {
+    let refuse = |field: String, value: &str, reason: &str| {
+        Err(SpecError::unsupported(field, value, reason))
+    };
+    for (index, mount) in spec.mounts.iter().enumerate() {
+        let bind = mount.kind == "bind"
+            || mount
+                .options
+                .iter()
+                .any(|option| option == "bind" || option == "rbind");
+        if bind {
+            let field = format!("mounts[{index}].source");
+            return refuse(
+                field,
+                &mount.source,
+                "a virtual machine does not get files of the host yet",
+            );
+        }
+    }
+    for (index, namespace) in spec.linux.namespaces.iter().enumerate() {
+        if !namespace.path.is_empty() {
+            let field = format!("linux.namespaces[{index}].path");
+            let reason = "a virtual machine is not connected to another namespace yet";
+            return refuse(field, &namespace.path, reason);
+        }
+    }
+    if !spec.linux.has_namespace("network") {
+        let reason = "a virtual machine is not connected to the host's network";
+        return refuse("linux.namespaces".into(), "no network", reason);
+    }
+    if let Some(device) = spec.linux.devices.first() {
+        let reason = "a virtual machine does not get devices of the host";
+        return refuse("linux.devices[0].path".into(), &device.path, reason);
+    }
+    if let Some(seccomp) = &spec.linux.seccomp {
+        let reason = "the agent does not install filters yet";
+        return refuse(
+            "linux.seccomp.defaultAction".into(),
+            &seccomp.default_action,
+            reason,
+        );
+    }
+    for kind in ["user", "time"] {
+        if spec.linux.has_namespace(kind) {
+            let reason = "the agent does not make such namespaces yet";
+            return refuse("linux.namespaces".into(), kind, reason);
+        }
+    }
+    if let Some(personality) = &spec.linux.personality {
+        let reason = "the agent does not set it";
+        return refuse(
+            "linux.personality.domain".into(),
+            &personality.domain,
+            reason,
+        );
+    }
+    if let Some(process) = &spec.process {
+        let schedules = [
+            ("process.scheduler", process.scheduler.is_some()),
+            ("process.ioPriority", process.io_priority.is_some()),
+            (
+                "process.execCPUAffinity",
+                process.exec_cpu_affinity.is_some(),
+            ),
+        ];
+        for (field, given) in schedules {
+            if given {
+                return refuse(field.into(), "given", "the agent does not set it");
+            }
+        }
+    }
+    let hooks: [(&str, &[Hook]); 2] = [
+        ("hooks.createContainer", &spec.hooks.create_container),
+        ("hooks.startContainer", &spec.hooks.start_container),
+    ];
+    for (field, hooks) in hooks {
+        if let Some(hook) = hooks.first() {
+            let reason = "hooks do not run in a virtual machine yet";
+            return refuse(format!("{field}[0].path"), &hook.path, reason);
+        }
+    }
+    Ok(())
+}
+
+/// config.json as the agent is to carry it out. The machine's network is the container's; what limits the
+/// machine as a whole is left to the host.
+pub(super) fn config(spec: &Spec, process: &ProcessSpec, id: &str) -> Value {
+    let linux = &spec.linux;
+    let kinds = ["pid", "ipc", "uts", "mount", "cgroup"];
+    let namespaces = kinds.iter().filter(|kind| linux.has_namespace(kind));
+    let namespaces: Vec<Value> = namespaces.map(|kind| json!({"type": kind})).collect();
+    let mut resources = json!({});
+    let limits = &linux.resources;
+    if limits.memory.limit.is_some_and(|bytes| bytes > 0) {
+        resources["memory"] = json!({"limit": limits.memory.limit});
+    }
+    if let Some(limit) = limits.pids.as_ref().and_then(|pids| pids.limit) {
+        resources["pids"] = json!({"limit": limit});
+    }
+    let mounts = spec.mounts.iter().map(|mount| {
+        json!({
+            "destination": mount.destination,
+            "type": mount.kind,
+            "source": mount.source,
+            "options": mount.options,
+        })
+    });
+    let mut linux = json!({
+        "namespaces": namespaces,
+        "resources": resources,
+        "cgroupsPath": format!("/{id}"),
+        "maskedPaths": linux.masked_paths,
+        "readonlyPaths": linux.readonly_paths,
+        "sysctl": linux.sysctl,
+    });
+    if !spec.linux.rootfs_propagation.is_empty() {
+        linux["rootfsPropagation"] = json!(spec.linux.rootfs_propagation);
+    }
+    let mut config = json!({
+        "ociVersion": spec.oci_version,
+        "root": {"path": "rootfs", "readonly": spec.root.as_ref().is_some_and(|root| root.readonly)},
+        "process": process_document(process),
+        "mounts": mounts.collect::<Vec<_>>(),
+        "linux": linux,
+    });
+    for (name, value) in [
+        ("hostname", &spec.hostname),
+        ("domainname", &spec.domainname),
+    ] {
+        if !value.is_empty() {
+            config[name] = json!(value);
+        }
+    }
+    config
+}
+
+/// `process` of config.json.
+pub(super) fn process_document(process: &ProcessSpec) -> Value {
+    let set = |bits: u64| -> Vec<&str> {
+        let names = capability::NAMES.iter().enumerate();
+        names
+            .filter(|(number, _)| bits >> number & 1 == 1)
+            .map(|(_, name)| *name)
+            .collect()
+    };
+    let sets = &process.capabilities;
+    let limits = process.rlimits.iter().filter_map(|limit| {
+        let name = rlimit::NAMES.get(limit.resource as usize)?;
+        Some(json!({"type": name, "soft": limit.soft, "hard": limit.hard}))
+    });
+    let mut document = json!({
+        "terminal": process.terminal,
+        "user": {
+            "uid": process.uid,
+            "gid": process.gid,
+            "umask": process.umask,
+            "additionalGids": process.additional_gids,
+        },
+        "args": process.args,
+        "env": process.env,
+        "cwd": process.cwd,
+        "capabilities": {
+            "bounding": set(sets.bounding),
+            "effective": set(sets.effective),
+            "inheritable": set(sets.inheritable),
+            "permitted": set(sets.permitted),
+            "ambient": set(sets.ambient),
+        },
+        "rlimits": limits.collect::<Vec<_>>(),
+        "noNewPrivileges": process.no_new_privileges,
+    });
+    if let Some(adjustment) = process.oom_score_adj {
+        document["oomScoreAdj"] = json!(adjustment);
+    }
+    document
+}
+
+/// A block device of the machine that holds a copy of `rootfs`, made in `image`.
+pub(super) fn root_image(rootfs: &Path, image: &Path) -> Result<(), RuntimeError> {
+    /// What a container can write beside what its image holds. The file is sparse.
+    const FREE_BYTES: u64 = 1 << 30;
+    let used = used_bytes(rootfs)?;
+    let kib = (used + used / 4 + FREE_BYTES) >> 10;
+    let output = std::process::Command::new("mke2fs")
+        .args(["-q", "-F", "-t", "ext4", "-m", "0", "-b", "4096"])
+        .args(["-O", "^has_journal,^resize_inode"])
+        .args(["-E", "root_owner=0:0,lazy_itable_init=1,nodiscard"])
+        .arg("-d")
+        .arg(rootfs)
+        .arg(image)
+        .arg(format!("{kib}k"))
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .output()
+        .map_err(RuntimeError::step("execute mke2fs"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(RuntimeError::Sandbox {
+        message: format!("mke2fs of {}: {}", rootfs.display(), said.trim()),
+    })
+}
+
+/// What a tree takes in blocks, links counted more than once.
+fn used_bytes(folder: &Path) -> Result<u64, RuntimeError> {
+    const BLOCK_BYTES: u64 = 4096;
+    let mut used = 0;
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let fail = || RuntimeError::file::<std::io::Error>(&folder, "read the root file system");
+        for entry in std::fs::read_dir(&folder).map_err(fail())? {
+            let entry = entry.map_err(fail())?;
+            let meta = entry.metadata().map_err(fail())?;
+            used += BLOCK_BYTES;
+            if meta.is_dir() {
+                folders.push(entry.path());
+            } else if meta.is_file() {
+                used += meta.len().next_multiple_of(BLOCK_BYTES);
+            }
+        }
+    }
+    Ok(used)
+}

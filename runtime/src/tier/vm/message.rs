@@ -1,0 +1,100 @@
+//! What `create` and `exec` say to the process that stands for one of the guest's.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use caisson_wire::WireError;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{guest, size};
+use crate::RuntimeError;
+use crate::cgroup::Cgroup;
+use crate::namespace::Namespaces;
+use crate::tier::{Blueprint, ConsoleSize};
+
+/// A container to be made; beside it travel the control socket and the life line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Description {
+    pub(super) id: String,
+    /// Its folder in the state.
+    pub(super) folder: PathBuf,
+    pub(super) rootfs: PathBuf,
+    pub(super) read_only: bool,
+    /// config.json for the guest.
+    pub(super) config: Value,
+    pub(super) cgroup: Cgroup,
+    pub(super) namespaces: Namespaces,
+    pub(super) terminal: Option<ConsoleSize>,
+    pub(super) memory_mib: u32,
+    pub(super) vcpus: u8,
+    /// Where the guest's kernel and initial ramdisk are.
+    pub(super) files: PathBuf,
+}
+
+impl Description {
+    pub(super) fn new(from: &Blueprint<'_>) -> Result<Description, RuntimeError> {
+        let spec = &from.state.spec;
+        let size = spec.process.as_ref().and_then(|process| {
+            let size = process.console_size.clone().unwrap_or_default();
+            process.terminal.then_some(ConsoleSize {
+                rows: size.height as u16,
+                columns: size.width as u16,
+            })
+        });
+        Ok(Description {
+            id: from.state.id.clone(),
+            folder: from.entry.folder().to_owned(),
+            rootfs: from.state.rootfs(),
+            read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
+            config: guest::config(spec, &from.process, &from.state.id),
+            cgroup: from.state.cgroup.clone(),
+            namespaces: from.namespaces.clone(),
+            terminal: size,
+            memory_mib: size::memory_mib(&spec.linux.resources),
+            vcpus: size::vcpus(&spec.linux.resources),
+            files: guest::files()?,
+        })
+    }
+}
+
+/// A process to be started in a container that runs.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Entrant {
+    pub(super) id: String,
+    pub(super) folder: PathBuf,
+    /// `process` of config.json.
+    pub(super) process: Value,
+    pub(super) terminal: Option<ConsoleSize>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Down {
+    Build(Box<Description>),
+    Enter(Box<Entrant>),
+    /// The hooks of the runtime's side have run.
+    GoOn,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Up {
+    /// The root file system is there.
+    Mounted,
+    /// The process stands; the master of its terminal comes beside this.
+    Ready,
+    Failed {
+        message: String,
+    },
+}
+
+/// Wait for `what`; anything else is a failure.
+pub(super) fn expect(boot: &OwnedFd, what: &Up) -> Result<Option<OwnedFd>, RuntimeError> {
+    match caisson_wire::receive::<Up>(boot.as_fd()) {
+        Ok((up, mut fds)) if up == *what => Ok(fds.pop()),
+        Ok((Up::Failed { message }, _)) => Err(RuntimeError::Sandbox { message }),
+        Ok(_) | Err(WireError::Closed) => Err(RuntimeError::SandboxDied),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,152 @@
+//! The monitor: executed as a process of its own, and ended.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+
+use caisson_vmm::{Config, Disk, Jail, Serial, Vsock};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use rustix::process::{Signal as RustixSignal, set_parent_process_death_signal};
+
+use super::MONITOR_NAME;
+use super::files::{CONFIG, LOG, ROOT_IMAGE, SERIAL, VISIBLE, VSOCK};
+use super::guest::{INITRD, KERNEL};
+use super::message::Description;
+use crate::RuntimeError;
+use crate::cgroup::Cgroup;
+
+/// `noxsaves`: nested virtualisation may lack it while the processor claims it.
+const CMDLINE: &str = "console=ttyS0 quiet reboot=k panic=-1 random.trust_cpu=on noxsaves";
+
+/// The lowest address that is a guest's. Each monitor has a socket of its own, so all guests may have the same.
+const GUEST_CID: u32 = 3;
+
+/// `caisson-vmm CONFIG`, as `caisson-vm` executes it.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    // Signals for the container are for the process beside it; only SIGKILL is for us.
+    let deaf_to: SigSet = [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGTSTP,
+        Signal::SIGWINCH,
+    ]
+    .into_iter()
+    .collect();
+    let blocked = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&deaf_to), None);
+    if blocked.is_err() || set_parent_process_death_signal(Some(RustixSignal::KILL)).is_err() {
+        return ExitCode::FAILURE;
+    }
+    caisson_vmm::main(arguments)
+}
+
+/// A monitor that is ended when this is dropped.
+pub(super) struct Monitor(pub(super) Child);
+
+impl Monitor {
+    /// Boot the machine. Call on the main thread, with whose end the monitor ends.
+    pub(super) fn start(description: &Description) -> Result<Monitor, RuntimeError> {
+        let folder = &description.folder;
+        let visible = folder.join(VISIBLE);
+        std::fs::create_dir(&visible).map_err(RuntimeError::file(&visible, "create"))?;
+        let config = folder.join(CONFIG);
+        let text = serde_json::to_vec(&machine(description)).map_err(std::io::Error::from);
+        text.and_then(|text| std::fs::write(&config, text))
+            .map_err(RuntimeError::file(&config, "write"))?;
+        let log = folder.join(LOG);
+        let log = std::fs::File::create(&log).map_err(RuntimeError::file(&log, "create"))?;
+        let child = Command::new("/proc/self/exe")
+            .arg0(MONITOR_NAME)
+            .arg(CONFIG)
+            .current_dir(folder)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(OwnedFd::from(log)))
+            .spawn()
+            .map_err(RuntimeError::step("execute caisson-vmm"))?;
+        Ok(Monitor(child))
+    }
+
+    /// Let the guest's limits hold for it. Only now: KVM makes a thread of the kernel's for each machine, in the
+    /// cgroup where the monitor is then, and with that one in it a cgroup cannot be frozen.
+    pub(super) fn settle(&self, cgroup: &Cgroup) -> Result<(), RuntimeError> {
+        Ok(cgroup.admit(self.0.id())?)
+    }
+
+    /// Why it ended, if it has.
+    pub(super) fn ended(&mut self, folder: &Path) -> Option<RuntimeError> {
+        let status = self.0.try_wait().ok().flatten()?;
+        let said = std::fs::read_to_string(folder.join(LOG)).unwrap_or_default();
+        let console = tail(folder);
+        Some(RuntimeError::Sandbox {
+            message: format!(
+                "the virtual machine ended ({status}){}{}",
+                prefixed(": ", said.trim()),
+                prefixed("; its console: ", &console)
+            ),
+        })
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        // Both fail only when it has ended.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn prefixed(prefix: &str, text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!("{prefix}{text}")
+    }
+}
+
+/// The last words on the guest's console, printable whatever they are.
+pub(super) fn tail(folder: &Path) -> String {
+    const LIMIT: usize = 300;
+    let text = std::fs::read(folder.join(SERIAL)).unwrap_or_default();
+    let start = text.len().saturating_sub(LIMIT);
+    let text = String::from_utf8_lossy(&text[start..]);
+    text.trim().escape_debug().to_string()
+}
+
+/// A user that no other process has: numbers of users are larger than those of processes can be.
+fn own_user() -> u32 {
+    const FIRST: u32 = 1 << 30;
+    FIRST + std::process::id()
+}
+
+fn machine(description: &Description) -> Config {
+    Config {
+        kernel: description.files.join(KERNEL),
+        initrd: Some(description.files.join(INITRD)),
+        cmdline: CMDLINE.to_owned(),
+        memory_mib: description.memory_mib,
+        vcpus: description.vcpus,
+        disks: vec![Disk {
+            path: ROOT_IMAGE.into(),
+            read_only: description.read_only,
+            serial: "root".to_owned(),
+        }],
+        vsock: Some(Vsock {
+            cid: GUEST_CID,
+            socket: VSOCK.into(),
+        }),
+        taps: Vec::new(),
+        serial: Serial::File(SERIAL.into()),
+        control: None,
+        jail: Some(Jail {
+            uid: own_user(),
+            gid: own_user(),
+        }),
+    }
+}

@@ -1,0 +1,81 @@
+//! The folder of a container in the guest: config.json, root file system, and what a helper leaves there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use caisson_wire::agent::Create;
+use rustix::mount::{MountFlags, mount};
+use serde_json::Value;
+
+use crate::error::AgentError;
+
+/// Folders of containers.
+const HOME: &str = "/run/caisson";
+
+/// Where libcontainer keeps its own state.
+pub(crate) const STATE: &str = "/run/containers";
+
+#[derive(Debug, Clone)]
+pub(crate) struct Bundle {
+    pub(crate) id: String,
+}
+
+impl Bundle {
+    pub(crate) fn new(id: &str) -> Result<Bundle, AgentError> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
+        if id.is_empty() || id.starts_with('.') || !id.bytes().all(plain) {
+            return Err(AgentError::Id(id.to_owned()));
+        }
+        Ok(Bundle { id: id.to_owned() })
+    }
+
+    pub(crate) fn folder(&self) -> PathBuf {
+        Path::new(HOME).join(&self.id)
+    }
+
+    /// Make the folder, mount the root file system in it and write config.json.
+    pub(crate) fn make(&self, create: &Create) -> Result<(), AgentError> {
+        let root = self.folder().join("rootfs");
+        let name = root.display().to_string();
+        fs::create_dir_all(&root).map_err(AgentError::step("create", &name))?;
+        fs::create_dir_all(STATE).map_err(AgentError::step("create", STATE))?;
+        let flags = if create.read_only {
+            MountFlags::RDONLY
+        } else {
+            MountFlags::empty()
+        };
+        mount(&create.root, &root, "ext4", flags, c"").map_err(AgentError::step(
+            "mount",
+            format!("{} at {name}", create.root),
+        ))?;
+        self.write("config.json", &create.config)
+    }
+
+    pub(crate) fn write(&self, name: &str, document: &Value) -> Result<(), AgentError> {
+        let path = self.folder().join(name);
+        fs::write(&path, document.to_string())
+            .map_err(AgentError::step("write", path.display().to_string()))
+    }
+
+    /// How often the kernel has killed for the container's memory limit.
+    pub(crate) fn memory_kills(&self) -> u64 {
+        let path = format!("/sys/fs/cgroup/{}/memory.events", self.id);
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.lines()
+            .find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
+            .unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bundle;
+
+    #[test]
+    fn ids_stay_below_their_folder() {
+        for wrong in ["", ".", "..", "a/b", "../x", "a b"] {
+            assert!(Bundle::new(wrong).is_err(), "{wrong}");
+        }
+        assert!(Bundle::new("a-1_b.c+d").is_ok());
+    }
+}

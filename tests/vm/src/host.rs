@@ -40,6 +40,7 @@ pub fn run_in_nested_machine() -> ExitCode {
     for name in [
         "CAISSON_BIN",
         "CAISSON_CACHE",
+        "CAISSON_GUEST",
         "CAISSON_GUEST_KERNEL",
         "HOME",
     ] {

@@ -6,6 +6,8 @@ mod bad_input;
 mod balloon;
 #[path = "machine/block.rs"]
 mod block;
+#[path = "machine/container.rs"]
+mod container;
 #[path = "machine/control.rs"]
 mod control;
 #[path = "machine/jail.rs"]
@@ -32,10 +34,17 @@ fn main() -> ExitCode {
     if !arguments.list && !caisson_vm_tests::host::has_kvm() {
         return caisson_vm_tests::host::run_in_nested_machine();
     }
+    let containers: &[Case] = if std::env::var_os("CAISSON_GUEST").is_some() {
+        container::CASES
+    } else {
+        println!("no agent (CAISSON_GUEST names its folder): no containers are tested");
+        &[]
+    };
     let trials = [
         bad_input::CASES,
         balloon::CASES,
         block::CASES,
+        containers,
         control::CASES,
         jail::CASES,
         net::CASES,

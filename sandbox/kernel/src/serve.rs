@@ -98,6 +98,13 @@ pub fn conclude(
         };
         kernel.shortfalls.count(incoming.nr, by, errno);
     }
+    let mut line = line;
+    if let (Some(strace), Ok(Reply::Continue(_))) = (&kernel.strace, &reply)
+        && let Some(line) = line.take()
+    {
+        // It may end the sandbox, and the log with it.
+        strace.end(line, Outcome::Native);
+    }
     let outcome = answer(transport, incoming, reply);
     if let (Some(strace), Some(line)) = (&kernel.strace, line) {
         strace.end(line, outcome);

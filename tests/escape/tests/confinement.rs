@@ -4,17 +4,27 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use caisson_escape_tests::{Sandbox, Status, Tracee};
-use caisson_test_bundle::{Bundle, User, caisson};
+use caisson_test_bundle::{Bundle, Runtime, User, caisson};
 
 const NAMESPACES: &[&str] = &["user", "pid", "mnt", "net", "ipc", "uts", "cgroup"];
 const CAPABILITY_SETS: &[&str] = &["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
 
 fn with_sandbox(user: User, look: impl FnOnce(&Sandbox<'_>)) {
-    let runtime = caisson();
+    with_sandbox_of(&caisson(), user, look);
+}
+
+fn with_sandbox_of(runtime: &Runtime, user: User, look: impl FnOnce(&Sandbox<'_>)) {
     let image = caisson_images::busybox().expect("the busybox image");
     let bundle = Bundle::new("confinement", &image);
-    let sandbox = Sandbox::start(&runtime, &bundle, user);
+    let sandbox = Sandbox::start(runtime, &bundle, user);
     look(&sandbox);
+}
+
+/// The sandbox with its other transport.
+fn traced() -> Runtime {
+    let mut runtime = caisson();
+    runtime.options.push("--transport=ptrace".to_owned());
+    runtime
 }
 
 fn confined(pid: i32) {
@@ -140,33 +150,52 @@ fn the_guests_init_carries_a_parent_death_signal() {
 
 #[test]
 fn when_the_app_kernel_is_killed_every_guest_process_is_gone() {
-    with_sandbox(User::Root, |sandbox| {
-        let guests = sandbox.guests();
-        assert!(guests.len() >= 3);
-        let kernel = rustix::process::Pid::from_raw(sandbox.kernel).expect("a pid");
-        rustix::process::kill_process(kernel, rustix::process::Signal::KILL)
-            .expect("kill the app kernel");
-        let start = Instant::now();
-        // A zombie holds nothing any more.
-        let alive = |pid: &&i32| {
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            stat.rsplit_once(") ")
-                .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-        };
-        while guests.iter().any(|pid| alive(&pid)) {
-            let left: Vec<&i32> = guests.iter().filter(alive).collect();
-            assert!(
-                start.elapsed() < Duration::from_secs(2),
-                "still there after two seconds: {left:?}"
-            );
-            thread::sleep(Duration::from_millis(5));
-        }
-        println!(
-            "{} guest processes gone within {:?} of the app kernel's death",
-            guests.len(),
-            start.elapsed()
+    with_sandbox(User::Root, all_die_with_it);
+}
+
+#[test]
+fn when_a_tracing_app_kernel_is_killed_every_guest_process_is_gone() {
+    with_sandbox_of(&traced(), User::Root, all_die_with_it);
+}
+
+#[test]
+fn a_traced_guest_has_no_rights_on_the_host_either() {
+    for user in [User::Root, User::Dev] {
+        with_sandbox_of(&traced(), user, |sandbox| {
+            for pid in sandbox.guests() {
+                confined(pid);
+                assert_ne!(Status::of(pid).field("TracerPid"), "0", "guest {pid}");
+            }
+        });
+    }
+}
+
+fn all_die_with_it(sandbox: &Sandbox<'_>) {
+    let guests = sandbox.guests();
+    assert!(guests.len() >= 3);
+    let kernel = rustix::process::Pid::from_raw(sandbox.kernel).expect("a pid");
+    rustix::process::kill_process(kernel, rustix::process::Signal::KILL)
+        .expect("kill the app kernel");
+    let start = Instant::now();
+    // A zombie holds nothing any more.
+    let alive = |pid: &&i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ")
+            .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    };
+    while guests.iter().any(|pid| alive(&pid)) {
+        let left: Vec<&i32> = guests.iter().filter(alive).collect();
+        assert!(
+            start.elapsed() < Duration::from_secs(2),
+            "still there after two seconds: {left:?}"
         );
-    });
+        thread::sleep(Duration::from_millis(5));
+    }
+    println!(
+        "{} guest processes gone within {:?} of the app kernel's death",
+        guests.len(),
+        start.elapsed()
+    );
 }
 
 /// An app kernel that is killed while it waits for a file that it serves itself must not wait for ever.

@@ -40,6 +40,17 @@ pub(crate) fn kernel() -> Result<PathBuf> {
     Ok(home.join("vmlinux"))
 }
 
+/// Whether somebody has named a kernel, so that none is built.
+pub(crate) fn kernel_is_named() -> bool {
+    std::env::var_os(OVERRIDE).is_some_and(|path| !path.is_empty())
+}
+
+/// What tests are told of the guest's files: with these binaries, if [`files`] has made them.
+pub(crate) fn environment(binaries: &Path) -> Option<(&'static str, PathBuf)> {
+    let folder = binaries.join("caisson-guest");
+    (kernel_is_named() && folder.is_dir()).then_some(("CAISSON_GUEST", folder))
+}
+
 fn build_kernel(suite: &str, staging: &Path) -> Result<(), ImageError> {
     let archive = caisson_images::unpacked(SOURCE, suite)?.join(format!("usr/src/{SOURCE}.tar.xz"));
     let tree = staging.join("tree");

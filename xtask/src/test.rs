@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::containerd::search_path;
-use crate::{build, packages};
+use crate::{build, guest, packages};
 
 /// No suite may take longer.
 const SUITE_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -45,6 +45,13 @@ pub(crate) fn run(interrupted: &Arc<AtomicBool>) -> Result<()> {
     caisson_images::busybox()?;
     caisson_images::pause()?;
     caisson_images::debian()?;
+    if guest::kernel_is_named() {
+        guest::files()?;
+    } else {
+        println!(
+            "no guest kernel is named by CAISSON_GUEST_KERNEL: virtual machines are not tested"
+        );
+    }
     for suite in ["trixie", "sid"] {
         caisson_images::unpacked("containerd", suite)?;
     }
@@ -157,6 +164,7 @@ fn suite(
         .args(["test", "--locked", "--no-fail-fast", "--package", package])
         .args(arguments)
         .env("CAISSON_BIN", binaries.join("caisson"))
+        .envs(guest::environment(binaries))
         .env("PATH", search_path(binaries)?)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -34,13 +34,15 @@ enum By {
     Descriptor,
     /// Directory, path and flags are arguments 0, 1 and 2: setxattrat(2) and its kin.
     At,
+    /// The same, where Linux takes an empty path for a descriptor only, and not for the working directory.
+    AtOpen,
 }
 
 impl By {
     /// Which argument the name (or for lists, the buffer) is.
     fn next(self) -> usize {
         match self {
-            By::At => 3,
+            By::At | By::AtOpen => 3,
             By::Path | By::Link | By::Descriptor => 1,
         }
     }
@@ -49,7 +51,7 @@ impl By {
     fn check(self, call: &Call<'_>) -> Result<(), Errno> {
         let known = (libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH) as u32;
         match self {
-            By::At if call.uint(2) & !known != 0 => Err(Errno::INVAL),
+            By::At | By::AtOpen if call.uint(2) & !known != 0 => Err(Errno::INVAL),
             _ => Ok(()),
         }
     }
@@ -64,7 +66,7 @@ impl Object {
                 call.assume()?;
                 return Ok(Object::Open(fd));
             }
-            By::At => return Object::at(call),
+            By::At | By::AtOpen => return Object::at(call, by),
             By::Link => how |= OFlags::NOFOLLOW,
             By::Path => {}
         }
@@ -72,7 +74,7 @@ impl Object {
         Object::named(call, libc::AT_FDCWD, &path, how)
     }
 
-    fn at(call: &mut Call<'_>) -> Result<Object, Errno> {
+    fn at(call: &mut Call<'_>, by: By) -> Result<Object, Errno> {
         let (directory, flags) = (call.int(0), call.int(2));
         let may_be_empty = flags & libc::AT_EMPTY_PATH != 0;
         let path = if may_be_empty && call.arg(1) == 0 {
@@ -81,7 +83,10 @@ impl Object {
             call.path(1)?
         };
         if path.is_empty() && may_be_empty {
-            // The working directory has no descriptor, and Linux makes no exception for it here.
+            if directory == libc::AT_FDCWD && matches!(by, By::At) {
+                let here = c".".to_owned();
+                return Object::named(call, directory, &here, OFlags::PATH | OFlags::CLOEXEC);
+            }
             let fd = call.fd(directory)?;
             call.assume()?;
             return Ok(Object::Open(fd));
@@ -322,6 +327,6 @@ handlers! {
     fremovexattr = remove(Descriptor);
     setxattrat = set(At);
     getxattrat = get(At);
-    listxattrat = list(At);
-    removexattrat = remove(At);
+    listxattrat = list(AtOpen);
+    removexattrat = remove(AtOpen);
 }

@@ -41,7 +41,7 @@ pub fn run(kind: &'static str, hooks: &[Hook], state: &Value) -> Result<(), Hook
     Ok(())
 }
 
-/// Run every hook whatever becomes of the others; for poststart and poststop, whose failures the specification
+/// Run every hook whatever becomes of the others; for poststop, whose failures the specification
 /// wants logged only.
 pub fn run_all(kind: &'static str, hooks: &[Hook], state: &Value) -> Vec<HookError> {
     let one = |(index, hook): (usize, &Hook)| {

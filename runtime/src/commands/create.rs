@@ -99,6 +99,11 @@ pub fn create(
     let process = process::translate(init).map_err(in_config)?;
     let tier = context.sandbox.tier();
     tier.check(&spec).map_err(in_config)?;
+    if let Some(sets) = &init.capabilities {
+        for complaint in spec::capability::unknown(sets, "process.capabilities") {
+            context.log.write(Level::Warning, &complaint.to_string());
+        }
+    }
     let namespaces = namespace::plan(&spec, &context.store).map_err(in_config)?;
     let host = Host::discover()?;
     let cgroup = Cgroup::plan(&host, &spec.linux, id)?;

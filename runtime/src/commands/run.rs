@@ -32,7 +32,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<u8, RuntimeError>
     };
     let (state, committed) = create::create(context, &arguments.id, &arguments.bundle, terminal)?;
     let entry = context.store.entry(&arguments.id)?;
-    if let Err(error) = start::start(context, &entry) {
+    if let Err(error) = start::start(&entry) {
         let _lock = entry.lock()?;
         delete::destroy(context, &entry, &state)?;
         return Err(error);

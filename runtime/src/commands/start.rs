@@ -1,9 +1,8 @@
 //! `start`: let the program of a created container run.
 
-use super::Context;
+use super::{Context, kill};
 use crate::fault;
 use crate::hooks::inside;
-use crate::log::Level;
 use crate::state::{Entry, Phase, State, Status};
 use crate::{RuntimeError, hooks, tier};
 
@@ -13,10 +12,10 @@ pub struct Arguments {
 }
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError> {
-    start(context, &context.store.entry(&arguments.id)?)
+    start(&context.store.entry(&arguments.id)?)
 }
 
-pub fn start(context: &Context, entry: &Entry) -> Result<(), RuntimeError> {
+pub fn start(entry: &Entry) -> Result<(), RuntimeError> {
     let _lock = entry.lock()?;
     let mut state = entry.load()?;
     match state.status() {
@@ -45,8 +44,10 @@ pub fn start(context: &Context, entry: &Entry) -> Result<(), RuntimeError> {
     }
     fault::point("start.started");
     let document = state.for_hooks(Status::Running);
-    for error in hooks::run_all("poststart", &state.spec.hooks.poststart, &document) {
-        context.log.write(Level::Warning, &error.to_string());
+    if let Err(error) = hooks::run("poststart", &state.spec.hooks.poststart, &document) {
+        // As in runc: what was to watch or feed the container is not there.
+        kill::kill(&state)?;
+        return Err(error.into());
     }
     Ok(())
 }

@@ -95,7 +95,10 @@ fn process(state: &State, hook: &Hook) -> Result<ProcessSpec, RuntimeError> {
     let mut process = translate(&state.spec.process.clone().unwrap_or_default())?;
     process.args = vec![hook.path.clone()];
     process.args.extend(hook.args.iter().skip(1).cloned());
-    process.env = hook.env.clone();
+    // Without an environment of its own a hook has that of the process it stands before.
+    if !hook.env.is_empty() {
+        process.env.clone_from(&hook.env);
+    }
     process.terminal = false;
     Ok(process)
 }

@@ -64,24 +64,43 @@ pub fn bit(name: &str) -> Option<u64> {
         .map(|number| 1 << number)
 }
 
-/// The sets of a process, without what `config.json` lets only the kernel decide.
-pub fn sets(from: &Capabilities, field: &str) -> Result<CapabilitySets, SpecError> {
-    let set = |names: &[String], kind: &str| {
-        names.iter().enumerate().try_fold(0, |bits, (index, name)| {
-            let reason = "no such capability";
-            let bit = bit(name).ok_or_else(|| {
-                SpecError::invalid(format!("{field}.{kind}[{index}]"), name, reason)
-            })?;
-            Ok::<u64, SpecError>(bits | bit)
-        })
+/// The sets of a process. Names that this host does not know grant nothing: see [`unknown`].
+pub fn sets(from: &Capabilities) -> CapabilitySets {
+    let set = |names: &[String]| {
+        names
+            .iter()
+            .filter_map(|name| bit(name))
+            .fold(0, |bits, bit| bits | bit)
     };
-    Ok(CapabilitySets {
-        bounding: set(&from.bounding, "bounding")?,
-        effective: set(&from.effective, "effective")?,
-        inheritable: set(&from.inheritable, "inheritable")?,
-        permitted: set(&from.permitted, "permitted")?,
-        ambient: set(&from.ambient, "ambient")?,
-    })
+    CapabilitySets {
+        bounding: set(&from.bounding),
+        effective: set(&from.effective),
+        inheritable: set(&from.inheritable),
+        permitted: set(&from.permitted),
+        ambient: set(&from.ambient),
+    }
+}
+
+/// A complaint about every name that is none: the specification wants a warning and no failure.
+pub fn unknown(from: &Capabilities, field: &str) -> Vec<SpecError> {
+    let kinds = [
+        ("bounding", &from.bounding),
+        ("effective", &from.effective),
+        ("inheritable", &from.inheritable),
+        ("permitted", &from.permitted),
+        ("ambient", &from.ambient),
+    ];
+    let mut found = Vec::new();
+    for (kind, names) in kinds {
+        for (index, name) in names.iter().enumerate() {
+            if bit(name).is_none() {
+                let field = format!("{field}.{kind}[{index}]");
+                let reason = "no such capability: ignored";
+                found.push(SpecError::invalid(field, name, reason));
+            }
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -97,17 +116,17 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_refused_with_its_place() {
+    fn an_unknown_name_grants_nothing_and_is_named_with_its_place() {
         let from = Capabilities {
             permitted: vec!["CAP_KILL".into(), "CAP_FLY".into()],
             ..Capabilities::default()
         };
-        let message = sets(&from, "process.capabilities")
-            .expect_err("CAP_FLY")
-            .to_string();
+        assert_eq!(sets(&from).permitted, 1 << 5);
+        let found = unknown(&from, "process.capabilities");
+        assert_eq!(found.len(), 1);
         assert_eq!(
-            message,
-            "process.capabilities.permitted[1]: \"CAP_FLY\": no such capability"
+            found[0].to_string(),
+            "process.capabilities.permitted[1]: \"CAP_FLY\": no such capability: ignored"
         );
     }
 }

@@ -8,7 +8,7 @@ use super::{SpecError, capability, rlimit};
 /// Translate a checked process. Absent capabilities mean none, as the specification has it.
 pub fn translate(from: &Process) -> Result<ProcessSpec, SpecError> {
     let capabilities = match &from.capabilities {
-        Some(sets) => capability::sets(sets, "process.capabilities")?,
+        Some(sets) => capability::sets(sets),
         None => CapabilitySets::default(),
     };
     Ok(ProcessSpec {

@@ -1,7 +1,7 @@
 //! Checks of `process`, and of the documents that `exec --process` takes.
 
 use super::super::types::Process;
-use super::super::{SpecError, capability, process, rlimit, schedule};
+use super::super::{SpecError, process, rlimit, schedule};
 use super::no_nul;
 
 /// The default profiles of engines forbid mounting, tracing and writing below /proc and /sys: what the sandbox forbids
@@ -36,9 +36,6 @@ pub fn process(from: &Process, prefix: &str) -> Result<(), SpecError> {
     }
     numbers(from, prefix)?;
     rlimit::limits(&from.rlimits, &field("rlimits"))?;
-    if let Some(sets) = &from.capabilities {
-        capability::sets(sets, &field("capabilities"))?;
-    }
     labels(from, prefix)?;
     schedule::check(from, prefix)?;
     process::environment(&from.env, &field("env"))

@@ -314,3 +314,25 @@ fn a_seccomp_profile_is_enforced() {
     bundle.caisson(&["delete", "-f", id]).succeeded();
     bundle.assert_nothing_left();
 }
+
+#[test]
+fn a_failing_poststart_hook_ends_the_container_and_unknown_capabilities_are_told() {
+    let mut bundle = Bundle::new("sleep 600");
+    bundle.config["process"]["capabilities"]["bounding"] = json!(["CAP_FLY", "CAP_KILL"]);
+    bundle.config["hooks"]["poststart"] =
+        json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo no luck >&2; exit 3"]}]);
+    let id = bundle.id.as_str();
+    let created = bundle.caisson(&["create", id]).succeeded();
+    assert!(
+        created.stderr.contains("level=warning")
+            && created.stderr.contains("bounding[0]: \\\"CAP_FLY"),
+        "{}",
+        created.stderr
+    );
+    bundle
+        .caisson(&["start", id])
+        .refused(&["hooks.poststart[0]", "no luck"]);
+    assert_eq!(bundle.status(), "stopped");
+    bundle.caisson(&["delete", id]).succeeded();
+    bundle.assert_nothing_left();
+}

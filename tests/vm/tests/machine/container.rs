@@ -79,6 +79,20 @@ impl Bundle {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// The container keeps our standard output and error: pipes would stay open as long as it lives.
+    fn create(&self, arguments: &[&str]) {
+        let log = self.path("create.log");
+        let made = self
+            .command(&["--log", "create.log", "create"])
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .expect("caisson runs");
+        let said = fs::read_to_string(log).unwrap_or_default();
+        assert!(made.success(), "create {arguments:?}: {said}");
+    }
+
     fn status(&self, id: &str) -> String {
         let state: Value = serde_json::from_str(&self.done(&["state", id])).expect("JSON");
         state["status"].as_str().unwrap_or_default().to_owned()
@@ -143,7 +157,7 @@ fn lifecycle() {
     let bundle = Bundle::new(&["sh", "-c", script], |config| {
         config["hostname"] = json!("inside");
     });
-    bundle.done(&["create", "vm-life"]);
+    bundle.create(&["vm-life"]);
     assert_eq!(bundle.status("vm-life"), "created");
     bundle.done(&["start", "vm-life"]);
     assert_eq!(bundle.status("vm-life"), "running");
@@ -167,7 +181,7 @@ fn lifecycle() {
 
 fn ends_with_its_sandbox() {
     let bundle = Bundle::new(&["sleep", "1000"], |_| {});
-    bundle.done(&["create", "--pid-file", "pid", "vm-kill"]);
+    bundle.create(&["--pid-file", "pid", "vm-kill"]);
     bundle.done(&["start", "vm-kill"]);
     let pid = fs::read_to_string(bundle.path("pid")).expect("the pid");
     let killed = Command::new("kill").args(["-9", pid.trim()]).status();

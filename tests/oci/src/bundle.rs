@@ -174,6 +174,16 @@ impl Bundle {
         state["pid"].as_i64().expect("pid") as i32
     }
 
+    /// Mounts that a test has made below its folder.
+    fn unmount_all(&self) {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+        for point in points.filter(|point| Path::new(point).starts_with(&self.folder)) {
+            // Whatever is busy goes when it is not.
+            rustix::mount::unmount(point, rustix::mount::UnmountFlags::DETACH).ok();
+        }
+    }
+
     /// No process, cgroup, mount or state of this container exists.
     #[track_caller]
     pub fn assert_nothing_left(&self) {
@@ -223,6 +233,7 @@ impl Drop for Bundle {
                 .status()
                 .ok();
         }
+        self.unmount_all();
         std::fs::remove_dir_all(&self.folder).ok();
     }
 }

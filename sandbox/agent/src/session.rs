@@ -102,7 +102,7 @@ fn make(table: &Table, bundle: &Bundle, task: Task, process: &Value) -> Result<u
         .map_err(AgentError::step("execute", "a helper"))?;
     // It holds the process's ends of the pipes.
     drop(command);
-    if table.wait(helper)? != Ended::Exited(0) {
+    if of_helper(table, helper)? != Ended::Exited(0) {
         return Err(files.failure());
     }
     if let Some(listener) = console {
@@ -172,6 +172,7 @@ fn live(
             .map_err(AgentError::step("duplicate", "a connection"))
     };
     let (orders, up) = (clone()?, Arc::new(Mutex::new(clone()?)));
+    // Until the host goes its files stay, however soon the process ends.
     report(&up, &Report::Ready { process });
     let console = table.console(process);
     let (obeying, answers, of) = (Arc::clone(table), Arc::clone(&up), bundle.clone());
@@ -229,6 +230,9 @@ fn obey(
         }
     }
     table.signal(process, 9);
+    // It dies now; only then may its pid be another's.
+    table.wait(process).ok();
+    table.forget(process);
 }
 
 fn begin(table: &Table, bundle: &Bundle) -> Result<(), AgentError> {
@@ -239,8 +243,15 @@ fn begin(table: &Table, bundle: &Bundle) -> Result<(), AgentError> {
     let helper = table
         .spawn(&mut files.command(Task::Start))
         .map_err(AgentError::step("execute", "a helper"))?;
-    match table.wait(helper)? {
+    match of_helper(table, helper)? {
         Ended::Exited(0) => Ok(()),
         _ => Err(files.failure()),
     }
+}
+
+/// A helper's end; it has no files.
+fn of_helper(table: &Table, helper: u64) -> Result<Ended, AgentError> {
+    let ended = table.wait(helper);
+    table.forget(helper);
+    ended
 }

@@ -64,14 +64,13 @@ impl Table {
         Expecting(self)
     }
 
-    /// Wait for the end of a process and forget it.
+    /// Wait for the end of a process. What it has written can still be taken, until it is forgotten.
     pub(crate) fn wait(&self, number: u64) -> Result<Ended, AgentError> {
         let mut inner = self.lock();
         loop {
             let process = inner.processes.get(&number);
             let process = process.ok_or(AgentError::NoProcess(number))?;
             if let Some(ended) = process.ended {
-                inner.processes.remove(&number);
                 return Ok(ended);
             }
             inner = self
@@ -79,6 +78,11 @@ impl Table {
                 .wait(inner)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Give up what is known of a process, and its files.
+    pub(crate) fn forget(&self, number: u64) {
+        self.lock().processes.remove(&number);
     }
 
     /// Send a signal; a process that has ended does not mind.
@@ -199,5 +203,37 @@ impl Drop for Expecting<'_> {
         if inner.expecting == 0 {
             inner.unclaimed.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn what_a_process_wrote_is_there_after_its_end() {
+        let table = Arc::new(Table::default());
+        let reaper = Arc::clone(&table);
+        std::thread::spawn(move || reaper.reap_for_ever());
+        let (read, write) = std::io::pipe().expect("pipe");
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo here; exit 3"]).stdout(write);
+        let expecting = table.expect();
+        let number = table.spawn(&mut command).expect("sh runs");
+        drop(command);
+        assert_eq!(table.wait(number).expect("known"), Ended::Exited(3));
+        let file = File::from(std::os::fd::OwnedFd::from(read));
+        let claimed = expecting.claim(-1, BTreeMap::from([(Stdio::Out, file)]));
+        let mut text = String::new();
+        let mut out = table.take(claimed, Stdio::Out).expect("its output");
+        out.read_to_string(&mut text).expect("text");
+        assert_eq!(text, "here\n");
+        assert!(table.take(claimed, Stdio::Out).is_err());
+        assert_eq!(table.wait(number).expect("still known"), Ended::Exited(3));
+        table.forget(number);
+        assert!(table.wait(number).is_err());
     }
 }

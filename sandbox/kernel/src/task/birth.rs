@@ -142,7 +142,7 @@ impl Births {
 
     pub fn are_many(&self) -> bool {
         let records = lock(&self.0);
-        records.by_number.len() >= MANY && records.latest % (MANY as u64 / 2) == 0
+        records.by_number.len() >= MANY && records.latest.is_multiple_of(MANY as u64 / 2)
     }
 
     /// Forget what no process to come can ask for: to be called when all living processes have been found.

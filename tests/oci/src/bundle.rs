@@ -9,6 +9,16 @@ use serde_json::{Value, json};
 
 use crate::Runtime;
 
+/// Copy a program that is to be executed. Not by this process: what other tests start meanwhile would inherit the
+/// open file and keep it busy.
+///
+/// # Panics
+/// If it cannot be copied.
+pub fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status().expect("cp");
+    assert!(copied.success(), "cp {} {}", from.display(), to.display());
+}
+
 /// The applets tests use.
 const APPLETS: &[&str] = &[
     "sh", "true", "cat", "sleep", "ls", "id", "mount", "touch", "kill", "hostname", "dd", "grep",
@@ -94,7 +104,7 @@ impl Bundle {
         for name in ["etc", "tmp", "proc", "sys", "dev"] {
             std::fs::create_dir_all(folder.join("rootfs").join(name)).expect("mkdir");
         }
-        std::fs::copy("/bin/busybox", bin.join("busybox")).expect("busybox-static is installed");
+        copy_program(Path::new("/bin/busybox"), &bin.join("busybox"));
         for applet in APPLETS {
             std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("symlink");
         }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use caisson_test_bundle::{Bundle, Config};
 
@@ -145,7 +146,15 @@ fn directory_at(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 fn place(from: &Path, to: &Path, mode: u32, uid: u32, gid: u32) -> io::Result<()> {
-    fs::copy(from, to)?;
+    // Not by this process: what other tests start meanwhile would inherit the open file and keep it busy.
+    let copied = Command::new("cp").arg(from).arg(to).status()?;
+    if !copied.success() {
+        return Err(io::Error::other(format!(
+            "cp {} {}: {copied}",
+            from.display(),
+            to.display()
+        )));
+    }
     own(to, mode, uid, gid)
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use caisson_oci_tests::bundle::copy_program;
 use caisson_oci_tests::{Bundle, Done, Runtime};
 use serde_json::Value;
 
@@ -48,7 +49,7 @@ fn install_is_idempotent_careful_and_undone() {
     // A shim beside the program under test, whatever has been built.
     let bin = bundle.folder.join("bin");
     std::fs::create_dir(&bin).expect("mkdir");
-    std::fs::copy(&bundle.runtime.program, bin.join("caisson")).expect("copy");
+    copy_program(&bundle.runtime.program, &bin.join("caisson"));
     std::fs::write(bin.join("containerd-shim-caisson-v2"), "a shim").expect("write");
     let install = |more: &[&str]| {
         let mut command = Command::new(bin.join("caisson"));

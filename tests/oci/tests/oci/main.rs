@@ -4,4 +4,5 @@ mod bad_input;
 mod fields;
 mod host;
 mod lifecycle;
+mod nested;
 mod rootfs;

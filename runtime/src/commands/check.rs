@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use caisson_sys::landlock::{self, Scope};
 use serde_json::json;
 
 use super::print_json;
@@ -96,7 +97,7 @@ fn fuse() -> Finding {
 
 /// A second line of defence: its absence is told, but stops nothing.
 fn landlock() -> Finding {
-    let detail = match caisson_sys::landlock::deny_all() {
+    let detail = match landlock::deny_all(Scope::Files) {
         Ok(Some(_)) => "available".to_owned(),
         Ok(None) => "not in this kernel; guests run without it".to_owned(),
         Err(errno) => errno.to_string(),

@@ -6,9 +6,21 @@ use rustix::io::Errno;
 
 use crate::raw::syscall;
 
-/// A rule set that handles every file system right this kernel knows and grants none. `None` where the
-/// kernel has no Landlock.
-pub fn deny_all() -> Result<Option<OwnedFd>, Errno> {
+/// What a rule set shuts its processes off from, beside the file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The file system alone.
+    Files,
+    /// Signals to processes outside of the domain as well (Linux 6.12), those of the same session included, which
+    /// another user's id does not keep from SIGCONT: kill(2).
+    FilesAndSignals,
+}
+
+/// The first version of Landlock's interface that knows [`Scope::FilesAndSignals`].
+pub const SCOPES_SIGNALS: u64 = 6;
+
+/// The version of this kernel's Landlock interface, landlock(7). `None` where the kernel has no Landlock.
+pub fn version() -> Result<Option<u64>, Errno> {
     const VERSION: u32 = 1; // LANDLOCK_CREATE_RULESET_VERSION
     // SAFETY: with the VERSION flag the attribute pointer must be null and nothing is read.
     let version = unsafe {
@@ -19,10 +31,18 @@ pub fn deny_all() -> Result<Option<OwnedFd>, Errno> {
             VERSION
         )
     };
-    let version = match version {
-        Ok(version) => version,
-        Err(Errno::NOSYS | Errno::OPNOTSUPP) => return Ok(None),
-        Err(error) => return Err(error),
+    match version {
+        Ok(version) => Ok(Some(version as u64)),
+        Err(Errno::NOSYS | Errno::OPNOTSUPP) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A rule set that handles every file system right this kernel knows and grants none. `None` where the
+/// kernel has no Landlock.
+pub fn deny_all(scope: Scope) -> Result<Option<OwnedFd>, Errno> {
+    let Some(version) = version()? else {
+        return Ok(None);
     };
     let handled: u64 = match version {
         1 => (1 << 13) - 1,
@@ -30,13 +50,17 @@ pub fn deny_all() -> Result<Option<OwnedFd>, Errno> {
         3 | 4 => (1 << 15) - 1,
         _ => (1 << 16) - 1,
     };
-    let attributes = [handled];
-    // SAFETY: the attribute is the first, 8-byte version of struct landlock_ruleset_attr and lives.
+    // struct landlock_ruleset_attr: handled_access_fs, handled_access_net, scoped. Older kernels know less of it.
+    const SCOPE_SIGNAL: u64 = 1 << 1;
+    let attributes = [handled, 0, SCOPE_SIGNAL];
+    let scoped = scope == Scope::FilesAndSignals && version >= SCOPES_SIGNALS;
+    let length = if scoped { attributes.len() } else { 1 } * size_of::<u64>();
+    // SAFETY: the attribute lives and is at least as long as said.
     let fd = unsafe {
         syscall!(
             libc::SYS_landlock_create_ruleset,
             attributes.as_ptr(),
-            8usize,
+            length,
             0u32
         )
     }?;

@@ -23,6 +23,7 @@ use rustix::thread::{
     set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
+use caisson_sys::landlock::Scope;
 use caisson_sys::namespace::{Namespaces, unshare};
 use caisson_sys::{confine, landlock};
 
@@ -52,7 +53,7 @@ pub fn enter(jail: &Jail, keep: Option<&Path>) -> Result<(), VmmError> {
     empty_tree(keep.as_deref()).map_err(VmmError::step("an empty tree"))?;
     limits().map_err(VmmError::step("limits"))?;
     another_user(jail).map_err(VmmError::step("another user"))?;
-    let ruleset = landlock::deny_all().map_err(VmmError::step("Landlock"))?;
+    let ruleset = landlock::deny_all(Scope::FilesAndSignals).map_err(VmmError::step("Landlock"))?;
     if let Some(ruleset) = ruleset {
         landlock::restrict_self(ruleset.as_fd()).map_err(VmmError::step("Landlock"))?;
     }

@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use caisson_sys::guest::{self, Guest, Setup};
+use caisson_sys::landlock::{self, Scope};
 use caisson_sys::namespace;
 use caisson_wire::{ProcessSpec, Request, Response};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
@@ -123,7 +124,7 @@ fn spawn(
     let profile = seccomp::profile(&exec.state.spec)?;
     let filter = caisson_kernel::guest_filter(&facts, profile.as_ref());
     let landlock =
-        caisson_sys::landlock::deny_all().map_err(RuntimeError::step("landlock_create_ruleset"))?;
+        landlock::deny_all(Scope::Files).map_err(RuntimeError::step("landlock_create_ruleset"))?;
     let files = exec.cgroup.guest_files(Inherited::Nothing)?;
     let cgroups: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
     let stdio = match (slave, exec.stdio) {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use caisson_sys::guest::{self, Guest, Setup};
+use caisson_sys::landlock::{self, Scope};
 use caisson_sys::namespace::{self, Namespaces};
 use caisson_sys::procfs;
 use caisson_wire::{BootReply, ProcessSpec, TraceScope};
@@ -327,7 +328,7 @@ fn spawn(kernel: &Kernel, boot: &Boot, console: Option<&Console>) -> Result<Gues
     }
     let filter = crate::filter::compile(&kernel.filter_facts(), boot.profile.as_ref());
     let landlock =
-        caisson_sys::landlock::deny_all().map_err(BootError::host("landlock_create_ruleset"))?;
+        landlock::deny_all(Scope::Files).map_err(BootError::host("landlock_create_ruleset"))?;
     let cgroups: Vec<BorrowedFd<'_>> = boot.guest_cgroups.iter().map(AsFd::as_fd).collect();
     let stdio = match console {
         Some(console) => [console.slave.as_fd(); 3],

@@ -50,7 +50,7 @@ macro_rules! for_each_syscall {
 
 0 read native strict emulate(io::read) "Reads from any descriptor the guest holds." test "io::read";
 1 write native strict emulate(io::write) "Writes to any descriptor the guest holds; set-user-ID and set-group-ID bits of the file are cleared even for a writer with CAP_FSETID." test "io::write";
-2 open emulate(open::open) "Opens files, directories, fifos and permitted devices of the container's tree." test "open::open";
+2 open emulate(open::open) "Opens files, directories, fifos and permitted devices of the container's tree, and all of it with O_PATH, which takes a second free number for the moment of the call." test "open::open";
 3 close native strict emulate(io::close) "Complete." test "io::close";
 4 stat emulate(stat::stat) "Complete; device numbers are the host's." test "stat::stat";
 5 fstat native strict emulate(stat::fstat) "Complete; device numbers are the host's." test "stat::fstat";
@@ -305,7 +305,7 @@ macro_rules! for_each_syscall {
 254 inotify_add_watch emulate(notify::inotify_add_watch) "Complete; files that the app kernel itself provides (/proc, /sys) report no changes." test "notify::inotify_add_watch";
 255 inotify_rm_watch native strict emulate(notify::inotify_rm_watch) "Complete." test "notify::inotify_rm_watch";
 256 migrate_pages refuse(EPERM) "Not available." test "refused::migrate_pages";
-257 openat emulate(open::openat) "Opens files, directories, fifos and permitted devices of the container's tree." test "open::openat";
+257 openat emulate(open::openat) "Opens files, directories, fifos and permitted devices of the container's tree, and all of it with O_PATH, which takes a second free number for the moment of the call." test "open::openat";
 258 mkdirat emulate(directory::mkdirat) "Complete." test "directory::mkdirat";
 259 mknodat emulate(directory::mknodat) "Regular files, fifos and sockets; device nodes by policy, else EPERM." test "directory::mknodat";
 260 fchownat emulate(attributes::fchownat) "Complete; needs guest CAP_CHOWN where Linux does." test "attributes::fchownat";

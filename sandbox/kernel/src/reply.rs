@@ -12,6 +12,8 @@ pub enum Reply {
     Value(i64),
     /// A descriptor to be put at the guest's lowest free number, which is the return value.
     Fd(OwnedFd, Cloexec),
+    /// The same for a descriptor of `O_PATH`.
+    Path(OwnedFd, Cloexec),
     /// The host kernel runs the call as it was made.
     Continue(ContinueToken),
     /// Somebody else answers, or has answered.

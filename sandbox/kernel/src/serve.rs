@@ -124,6 +124,15 @@ pub fn answer(
             Outcome::Value(value),
         ),
         Ok(Reply::Continue(token)) => (transport.answer_continue(incoming, token), Outcome::Native),
+        Ok(Reply::Path(fd, cloexec)) => match transport.answer_path(incoming, fd, cloexec) {
+            Ok(value @ ..=-1) => return Outcome::Error(Errno::from_raw_os_error(-value as i32)),
+            Ok(value) => return Outcome::Value(value),
+            Err(Errno::NOENT) => (Err(Errno::NOENT), Outcome::Gone),
+            Err(error) => (
+                transport.answer_error(incoming, error),
+                Outcome::Error(error),
+            ),
+        },
         // Our own descriptor is closed before the guest goes on: the guest's close is to be the last one,
         // for whoever watches it, and so that a program it has just written can be executed.
         Ok(Reply::Fd(fd, cloexec)) => match transport.donate(incoming, fd.as_fd(), cloexec) {

@@ -115,6 +115,10 @@ pub trait Transport: Send + Sync {
     fn answer_continue(&self, call: &Incoming, token: ContinueToken) -> Result<(), Errno>;
     /// Put a descriptor into the guest; the call still waits, also after an error.
     fn donate(&self, call: &Incoming, fd: BorrowedFd<'_>, cloexec: Cloexec) -> Result<i32, Errno>;
+    /// Answer with a descriptor of `O_PATH`, which [`Transport::donate`] cannot put into every guest. Returns what the call
+    /// has returned, negative for an error. After an error of this function the call still waits; `ENOENT` if its thread
+    /// was killed.
+    fn answer_path(&self, call: &Incoming, fd: OwnedFd, cloexec: Cloexec) -> Result<i64, Errno>;
     /// Replace the waiting call by the execution of the loader.
     fn exec(&self, call: &Incoming, registers: ExecRegisters) -> Result<(), Errno>;
     /// Answer an open with the descriptor `fd` of a terminal, which the guest has, and have the caller try to make

@@ -22,6 +22,7 @@ pub mod mount_attributes;
 pub mod mqueue;
 pub mod namespace;
 pub mod notify;
+pub mod passing;
 pub mod path;
 pub mod process;
 pub mod procfs;

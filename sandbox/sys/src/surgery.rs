@@ -6,12 +6,19 @@
 
 use rustix::io::Errno;
 
-use crate::notify::{Listener, Notification};
+use crate::affinity::Together;
+use crate::memory;
+use crate::notify::{Cloexec, Listener, Notification};
+use crate::passing;
 use crate::raw::check;
 use crate::trace::{self, Registers, request as ptrace};
 
 const ERESTARTSYS: i32 = 512;
 const ERESTARTNOINTR: i32 = 513;
+/// `orig_rax` of a thread that is in no call.
+const NO_CALL: u64 = u64::MAX;
+/// Length of the `syscall` instruction.
+const INSTRUCTION: u64 = 2;
 
 /// The registers that an `execveat` is to be made with.
 #[derive(Clone, Copy, Debug)]
@@ -62,22 +69,121 @@ pub fn interrupt(listener: &Listener, call: &Notification) -> Result<(), Errno> 
 /// waiting; with its signals held back, so that no handler comes between.
 pub fn answer_terminal(listener: &Listener, call: &Notification, fd: i32) -> Result<(), Errno> {
     let stopped = stop(listener, call, ERESTARTNOINTR)?;
-    let before = stopped.registers()?;
-    let mask = stopped.signal_mask()?;
-    stopped.set_signal_mask(!(1 << (libc::SIGTRAP - 1)))?;
-    let mut user = before;
-    user.orig_rax = libc::SYS_ioctl as u64;
-    user.rdi = fd as u64;
-    user.rsi = libc::TIOCSCTTY;
-    user.rdx = 0;
-    user.rax = -i64::from(ERESTARTNOINTR) as u64;
-    stopped.set_registers(&user)?;
-    stopped.step()?;
-    let mut user = before;
-    user.rax = fd as u64;
-    stopped.set_registers(&user)?;
-    stopped.set_signal_mask(mask)?;
+    let errand = Errand::begin(&stopped)?;
+    errand.call(libc::SYS_ioctl, [fd as u64, libc::TIOCSCTTY, 0, 0, 0, 0])?;
+    errand.end(i64::from(fd))?;
     stopped.detach()
+}
+
+/// Answer a notified call with the descriptor that waits as a message in `socket`, a socket that is already in the guest:
+/// its own thread receives it, in place of the socket.
+///
+/// The memory for that is a page which is mapped for the moment. What goes wrong is the call's error, `EMFILE` when there is
+/// no number for the descriptor beside the socket's. As in [`answer_terminal`] the thread runs single instructions.
+/// Returns what the call has returned, negative for an error.
+pub fn answer_with_received(
+    listener: &Listener,
+    call: &Notification,
+    socket: i32,
+    cloexec: Cloexec,
+) -> Result<i64, Errno> {
+    let stopped = stop(listener, call, ERESTARTNOINTR)?;
+    let together = Together::hold(call.tid);
+    let errand = Errand::begin(&stopped)?;
+    let result = match receive(&errand, socket, cloexec) {
+        Err(Errno::SRCH) => return Err(Errno::SRCH),
+        Err(error) => {
+            errand.call(libc::SYS_close, [socket as u64, 0, 0, 0, 0, 0])?;
+            -i64::from(error.raw_os_error())
+        }
+        Ok(()) => i64::from(socket),
+    };
+    errand.end(result)?;
+    drop(together);
+    stopped.detach().map(|()| result)
+}
+
+/// Have the thread receive the descriptor and put it in the socket's place.
+fn receive(errand: &Errand<'_>, socket: i32, cloexec: Cloexec) -> Result<(), Errno> {
+    const PAGE: u64 = 4096;
+    let protection = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+    let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
+    let page = errand.call(libc::SYS_mmap, [0, PAGE, protection, flags, u64::MAX, 0])?;
+    let received = take_message(errand, socket, page, cloexec);
+    errand.call(libc::SYS_munmap, [page, PAGE, 0, 0, 0, 0])?;
+    let number = received? as u64;
+    let close_on_exec = if cloexec == Cloexec::Yes {
+        libc::O_CLOEXEC as u64
+    } else {
+        0
+    };
+    let placed = errand.call(
+        libc::SYS_dup3,
+        [number, socket as u64, close_on_exec, 0, 0, 0],
+    );
+    errand.call(libc::SYS_close, [number, 0, 0, 0, 0, 0])?;
+    placed.map(drop)
+}
+
+fn take_message(
+    errand: &Errand<'_>,
+    socket: i32,
+    page: u64,
+    cloexec: Cloexec,
+) -> Result<i32, Errno> {
+    let tid = errand.stopped.tid;
+    memory::write(tid, page, &passing::message(page))?;
+    errand.call(libc::SYS_recvmsg, passing::arguments(socket, page, cloexec))?;
+    let mut answer = [0u8; passing::LENGTH];
+    if memory::read(tid, page, &mut answer)? != answer.len() {
+        return Err(Errno::FAULT);
+    }
+    passing::received(&answer).ok_or(Errno::MFILE)
+}
+
+/// Calls that a stopped thread makes for us: natively, and one instruction at a time, with its signals held back. They
+/// must be ones that its filter lets through, and that do not block.
+struct Errand<'s> {
+    stopped: &'s Stopped,
+    before: Registers,
+    mask: u64,
+}
+
+impl Errand<'_> {
+    fn begin(stopped: &Stopped) -> Result<Errand<'_>, Errno> {
+        let before = stopped.registers()?;
+        let mask = stopped.signal_mask()?;
+        stopped.set_signal_mask(!(1 << (libc::SIGTRAP - 1)))?;
+        Ok(Errand {
+            stopped,
+            before,
+            mask,
+        })
+    }
+
+    /// `ESRCH`: the thread died. Of a guest that has put other code in the call's place meanwhile, what that left.
+    fn call(&self, number: libc::c_long, arguments: [u64; 6]) -> Result<u64, Errno> {
+        let mut user = self.before;
+        [user.rdi, user.rsi, user.rdx, user.r10, user.r8, user.r9] = arguments;
+        user.rip = user.rip.wrapping_sub(INSTRUCTION);
+        user.rax = number as u64;
+        user.orig_rax = NO_CALL;
+        self.stopped.set_registers(&user)?;
+        self.stopped.step()?;
+        match self.stopped.registers()?.rax.cast_signed() {
+            value @ -4095..=-1 => Err(Errno::from_raw_os_error(-value as i32)),
+            value => Ok(value.cast_unsigned()),
+        }
+    }
+
+    /// The thread stands behind its own call, which has returned `value`.
+    fn end(&self, value: i64) -> Result<(), Errno> {
+        let mut user = self.before;
+        user.rax = value.cast_unsigned();
+        user.orig_rax = NO_CALL;
+        self.stopped.set_registers(&user)?;
+        self.stopped.set_signal_mask(self.mask)
+    }
 }
 
 /// A thread that is seized and in its interrupt stop.

@@ -1,5 +1,7 @@
 /* open(2), openat(2), openat2(2), creat(2), close(2), close_range(2), dup(2) and friends. */
 #include "guest.h"
+#include <sys/resource.h>
+#include <sys/socket.h>
 
 #include <linux/openat2.h>
 
@@ -181,6 +183,68 @@ static void path_descriptors(void) {
     shut(fd);
 }
 
+/* Any kind of file, with no right to it but that to find it. */
+static void path_descriptors_of_all_kinds(void) {
+    static const struct { const char *tag, *path; } files[] = {
+        {"fifo", "/work/pfifo"}, {"socket", "/work/psock"}, {"secret", "/work/secret"}, {"null", "/dev/null"},
+        {"proc", "/proc/self/status"}, {"exe", "/proc/self/exe"}, {"cwd", "/proc/self/cwd"}, {"dangling", "/work/pdangling"}};
+    mknod("/work/pfifo", S_IFIFO | 0600, 0);
+    mknod("/work/psock", S_IFSOCK | 0600, 0);
+    symlink("nowhere", "/work/pdangling");
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        long fd = T(files[i].tag, open, files[i].path, O_PATH), link = T(files[i].tag, open, files[i].path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        struct stat st;
+        if (!fstat((int)fd, &st)) say("fstat", files[i].tag, "%o", st.st_mode);
+        if (!fstat((int)link, &st)) say("fstat", files[i].tag, "%o", st.st_mode);
+        flags_of(files[i].tag, link);
+        char text[8] = {0};
+        TOK(files[i].tag, readlinkat, (int)link, "", text, 4);
+        T(files[i].tag, write, (int)fd, "", 1);
+        T(files[i].tag, fcntl, (int)fd, F_SETFL, O_NONBLOCK);
+        shut(fd);
+        shut(link);
+    }
+    unlink("/work/pfifo");
+    unlink("/work/psock");
+    unlink("/work/pdangling");
+}
+
+static void path_descriptors_are_passed_on(void) {
+    int pair[2], gap = open("/dev/null", O_RDONLY);
+    socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    close(gap);
+    long fd = T("lowest", open, "/work/file", O_PATH);
+    char byte = 'x', control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec part = {&byte, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    head->cmsg_level = SOL_SOCKET, head->cmsg_type = SCM_RIGHTS, head->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(head), &(int){(int)fd}, sizeof(int));
+    say("sendmsg", "o_path", "%zd", sendmsg(pair[0], &message, 0));
+    say("recvmsg", "o_path", "%zd", recvmsg(pair[1], &message, 0));
+    int passed;
+    memcpy(&passed, CMSG_DATA(head), sizeof passed);
+    flags_of("passed", passed);
+    char name[40];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", passed);
+    shut(T("through_proc", open, name, O_RDONLY));
+    shut(T("of_proc", open, name, O_PATH));
+    T("path_proc", truncate, name, 1 << 12);
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    struct rlimit few = {16, limit.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &few);
+    while (dup(passed) >= 0) continue;
+    T("full", open, "/work/file", O_PATH);
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void fork_with_path(void) { _exit(open("/work/dir", O_PATH) < 0); }
+
+static void path_descriptors_in_children(void) {
+    for (int i = 0; i < 3; i++) say("open", "o_path_child", "%s", ended(in_child(fork_with_path)));
+}
+
 static void openat2_calls(void) {
     int dir = open("/work/dir", O_RDONLY | O_DIRECTORY);
     shut(how_open("plain", AT_FDCWD, "/work/file", O_RDONLY, 0, 0));
@@ -232,6 +296,9 @@ FAMILY(open) {
     SECTION(umask_applies);
     SECTION(at_calls);
     SECTION(path_descriptors);
+    SECTION(path_descriptors_of_all_kinds);
+    SECTION(path_descriptors_are_passed_on);
+    SECTION(path_descriptors_in_children);
     SECTION(openat2_calls);
     SECTION(creat_calls);
 }

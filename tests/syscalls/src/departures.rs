@@ -16,8 +16,6 @@ struct Departure {
 }
 
 const HOST_USER: &str = "made natively, so the kernel names the sandbox's host user";
-const ORDINARY: &str =
-    "an O_PATH descriptor cannot be put into another process: the guest gets one open for reading";
 const OWNER: &str = "the kernel asks whether the sandbox's host user owns the file";
 const LOADER: &str =
     "the loader needs descriptors, and only CAP_SYS_RESOURCE of the host raises hard limits";
@@ -85,30 +83,6 @@ const DEPARTURES: &[Departure] = &[
     departure("signal::signalfd4.info", None, HOST_USER),
     departure("memory::fstat.memfd", None, HOST_USER),
     departure("socket::recvmsg.credentials", None, HOST_USER),
-    departure("open::open.o_path", None, ORDINARY),
-    departure("open::fcntl.o_path", None, ORDINARY),
-    departure("open::read.o_path", None, ORDINARY),
-    departure("open::fstat.o_path", None, ORDINARY),
-    departure("open::fchmod.o_path", None, ORDINARY),
-    departure("open::open.o_path_link", None, ORDINARY),
-    departure("open::readlinkat.o_path", None, ORDINARY),
-    departure("open::fstat.o_path_link", None, ORDINARY),
-    departure("open::fcntl.o_path_dir", None, ORDINARY),
-    departure("open::fcntl.dup_o_path", None, ORDINARY),
-    departure("attributes::fchmod.path", None, ORDINARY),
-    departure("attributes::fchown.path", None, ORDINARY),
-    departure("io::read.path", None, ORDINARY),
-    departure("io::getdents64.opath", None, ORDINARY),
-    departure("ioctl::ioctl.path", None, ORDINARY),
-    departure("memory::mmap.path", None, ORDINARY),
-    departure("xattr::fsetxattr.path", None, ORDINARY),
-    departure("xattr::fgetxattr.path", None, ORDINARY),
-    departure("stat::fstat.path", None, ORDINARY),
-    departure("stat::fstat.path#2", None, ORDINARY),
-    departure("stat::newfstatat.empty_opath", None, ORDINARY),
-    departure("stat::readlinkat.empty_path", None, ORDINARY),
-    departure("locks::fcntl.by_path", None, ORDINARY),
-    departure("locks::flock.path", None, ORDINARY),
     departure("locks::fcntl.take", Some("ret=-1 errno=EINVAL"), LEASE),
     departure("locks::fcntl.release#2", Some("ret=-1 errno=EINVAL"), LEASE),
     departure("locks::fcntl.notify", Some("ret=-1 errno=EINVAL"), LEASE),

@@ -6,9 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use caisson_sys::file::{access_at, stat_at, truncate_path};
 use caisson_sys::guest::GUEST_HOST_ID;
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, Uid, chmodat, chownat,
-    fchmod as host_fchmod, fchown as host_fchown, fstat, futimens, openat,
-    utimensat as host_utimensat,
+    AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_NOW, Uid, chmodat, chownat,
+    fchmod as host_fchmod, fchown as host_fchown, fstat, futimens, utimensat as host_utimensat,
 };
 use rustix::io::Errno;
 
@@ -41,7 +40,9 @@ fn change_mode(
     let mode = Mode::from_raw_mode(call.uint(path + 1) & 0o7777);
     let path = call.path(path)?;
     if path.is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
-        return on_descriptor(call, directory, |fd| host_fchmod(fd, mode));
+        return on_empty_path(call, directory, |fd| {
+            caisson_sys::file::fchmodat2(fd, c"", mode.as_raw_mode(), libc::AT_EMPTY_PATH)
+        });
     }
     if flags & libc::AT_SYMLINK_NOFOLLOW != 0 {
         call.on_path(directory, &path, |at, path| {
@@ -65,25 +66,28 @@ fn on_descriptor(
     number: i32,
     operation: impl FnOnce(BorrowedFd<'_>) -> Result<(), Errno>,
 ) -> Result<Reply, Errno> {
-    if number == libc::AT_FDCWD {
-        let cwd = call.process().cwd();
-        call.assume()?;
-        let fd = openat(
-            cwd.as_fd(),
-            c".",
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        operation(fd.as_fd())?;
-    } else {
-        let fd = call.fd(number)?;
-        call.assume()?;
-        if made_natively(fd.as_fd())? {
-            // To the host all guests are one user; who has the descriptor is taken for the owner.
-            call.servant.assume_self()?;
-        }
-        operation(fd.as_fd())?;
+    let fd = call.fd(number)?;
+    call.assume()?;
+    if made_natively(fd.as_fd())? {
+        // To the host all guests are one user; who has the descriptor is taken for the owner.
+        call.servant.assume_self()?;
     }
+    operation(fd.as_fd())?;
+    Ok(Reply::ZERO)
+}
+
+/// `AT_EMPTY_PATH`: as [`on_descriptor`], or on the working directory. The descriptor may be one of `O_PATH`.
+fn on_empty_path(
+    call: &mut Call<'_>,
+    number: i32,
+    operation: impl FnOnce(BorrowedFd<'_>) -> Result<(), Errno>,
+) -> Result<Reply, Errno> {
+    if number != libc::AT_FDCWD {
+        return on_descriptor(call, number, operation);
+    }
+    let cwd = call.process().cwd();
+    call.assume()?;
+    operation(cwd.as_fd())?;
     Ok(Reply::ZERO)
 }
 
@@ -127,7 +131,9 @@ fn change_owner(
     let (uid, gid) = owner(call, path + 1);
     let path = call.path(path)?;
     if path.is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
-        return on_descriptor(call, directory, |fd| host_fchown(fd, uid, gid));
+        return on_empty_path(call, directory, |fd| {
+            chownat(fd, c"", uid, gid, AtFlags::EMPTY_PATH)
+        });
     }
     let flags = AtFlags::from_bits_retain((flags & libc::AT_SYMLINK_NOFOLLOW) as u32);
     call.on_path(directory, &path, |at, path| {
@@ -219,7 +225,9 @@ fn set_times(
     flags: i32,
 ) -> Result<Reply, Errno> {
     if path.is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
-        return on_descriptor(call, directory, |fd| futimens(fd, times));
+        return on_empty_path(call, directory, |fd| {
+            host_utimensat(fd, c"", times, AtFlags::EMPTY_PATH)
+        });
     }
     let flags = AtFlags::from_bits_retain((flags & libc::AT_SYMLINK_NOFOLLOW) as u32);
     call.on_path(directory, path, |at, path: &CStr| {

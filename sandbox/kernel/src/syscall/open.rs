@@ -161,38 +161,29 @@ enum Blocking {
 }
 
 fn attempt(call: &mut Call<'_>, request: &Request, blocking: Blocking) -> Result<OwnedFd, Errno> {
-    // O_PATH descriptors cannot be put into another process: the guest gets an ordinary one.
-    let path_only = request.flags.contains(OFlags::PATH);
     let mut flags = request.flags | OFlags::CLOEXEC;
-    if path_only {
-        flags = OFlags::RDONLY
-            | OFlags::CLOEXEC
-            | (request.flags & (OFlags::DIRECTORY | OFlags::NOFOLLOW));
+    if request.flags.contains(OFlags::PATH) {
+        // It overrides the others, and openat2(2) would refuse them.
+        flags &= OFlags::from_bits_retain(PATH_FLAGS);
+    } else {
+        flags |= OFlags::NOCTTY;
+        if blocking == Blocking::No {
+            flags |= OFlags::NONBLOCK;
+        }
     }
-    flags |= OFlags::NOCTTY;
-    if blocking == Blocking::No {
-        flags |= OFlags::NONBLOCK;
-    }
-    if request.flags.intersects(OFlags::CREATE | OFlags::TMPFILE) {
+    let creates = flags.intersects(OFlags::CREATE | OFlags::TMPFILE);
+    if creates {
         call.assume_mask();
     }
-    let mode = Mode::from_raw_mode(request.mode);
+    let mode = Mode::from_raw_mode(if creates { request.mode } else { 0 });
     let resolve = request.resolve;
     let path = &request.path;
     let open = |at: BorrowedFd<'_>, path: &CStr| open_one(at, path, flags, mode, resolve);
-    let opened = if resolve.contains(ResolveFlags::IN_ROOT) && request.directory != libc::AT_FDCWD {
+    if resolve.contains(ResolveFlags::IN_ROOT) && request.directory != libc::AT_FDCWD {
         let start = Start::Fd(call.fd(request.directory)?);
         call.on_path_from(Identity::Filesystem, start, path, open)
     } else {
         call.on_path(request.directory, path, open)
-    };
-    match opened {
-        // A descriptor of a symbolic link itself cannot be given to another process. libc takes this errno for
-        // "not on links" (fchmodat(3)) and goes on.
-        Err(Errno::LOOP) if path_only && request.flags.contains(OFlags::NOFOLLOW) => {
-            Err(Errno::OPNOTSUPP)
-        }
-        opened => opened,
     }
 }
 
@@ -212,6 +203,14 @@ fn open_one(
 
 /// Check what was opened and hand it over.
 fn give(call: &mut Call<'_>, request: &Request, file: OwnedFd) -> Result<Reply, Errno> {
+    let cloexec = if request.flags.contains(OFlags::CLOEXEC) {
+        Cloexec::Yes
+    } else {
+        Cloexec::No
+    };
+    if request.flags.contains(OFlags::PATH) {
+        return give_path(call, file, cloexec);
+    }
     let stat = fstat(&file)?;
     let kind = FileType::from_raw_mode(stat.st_mode);
     let wants_nonblock = request.flags.contains(OFlags::NONBLOCK);
@@ -223,11 +222,7 @@ fn give(call: &mut Call<'_>, request: &Request, file: OwnedFd) -> Result<Reply, 
         {
             return Err(Errno::TXTBSY);
         }
-        FileType::Fifo
-            if !wants_nonblock
-                && !is_both_ways(request.flags)
-                && !request.flags.contains(OFlags::PATH) =>
-        {
+        FileType::Fifo if !wants_nonblock && !is_both_ways(request.flags) => {
             return wait_for_partner(call, request.clone(), file);
         }
         _ => {}
@@ -237,24 +232,25 @@ fn give(call: &mut Call<'_>, request: &Request, file: OwnedFd) -> Result<Reply, 
     if !wants_nonblock || uncached {
         let mut status = request.flags & SETTABLE;
         status.set(OFlags::DIRECT, uncached || status.contains(OFlags::DIRECT));
-        if request.flags.contains(OFlags::PATH) {
-            status = OFlags::empty();
-        }
         fcntl_setfl(&file, status)?;
     }
-    let cloexec = if request.flags.contains(OFlags::CLOEXEC) {
-        Cloexec::Yes
-    } else {
-        Cloexec::No
-    };
     let acquires = kind == FileType::CharacterDevice
         && TERMINALS.contains(&rustix::fs::major(stat.st_rdev))
-        && !request.flags.intersects(OFlags::NOCTTY | OFlags::PATH)
+        && !request.flags.contains(OFlags::NOCTTY)
         && terminal::may_acquire(call)?;
     if acquires {
         return terminal::give(call, file, cloexec);
     }
     Ok(Reply::Fd(file, cloexec))
+}
+
+/// A place in the tree, which is no way to what is there: any kind of file will do.
+fn give_path(call: &mut Call<'_>, file: OwnedFd, cloexec: Cloexec) -> Result<Reply, Errno> {
+    if call.kernel.all_calls {
+        // What the guest is made to do for that is delivered too, to the thread that this one is.
+        return call.park(move |_| Ok(Reply::Path(file, cloexec)));
+    }
+    Ok(Reply::Path(file, cloexec))
 }
 
 /// `ETXTBSY` for a program that runs, before opening it could cut it off or copy it up. Programs run by another name

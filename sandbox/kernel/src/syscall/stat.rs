@@ -170,11 +170,8 @@ fn read_link(call: &mut Call<'_>, directory: i32, path: usize) -> Result<Reply, 
         return Err(Errno::INVAL);
     }
     let text = call.path(path)?;
-    if text.is_empty() {
-        // Only a descriptor of a link itself could be read so, and those are not given out.
-        return Err(Errno::NOENT);
-    }
     let read = |at: BorrowedFd<'_>, path: &CStr| host_readlinkat(at, path, Vec::new());
+    // An empty path means the link that a descriptor of O_PATH stands for.
     let target = call.on_link(directory, &text, read)?;
     let bytes = target.as_bytes();
     let length = bytes.len().min(size as usize).min(PATH_MAX);

@@ -4,9 +4,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use caisson_sys::affinity::Together;
 use caisson_sys::notify::{Cloexec, Listener, Notification};
+use caisson_sys::passing;
 use caisson_sys::surgery::{self, ExecRegisters};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::{ContinueToken, Incoming, Transport};
 
@@ -76,6 +78,23 @@ impl Transport for Notify {
     fn donate(&self, call: &Incoming, fd: BorrowedFd<'_>, cloexec: Cloexec) -> Result<i32, Errno> {
         let _together = Together::hold(call.tid);
         self.0.add_fd(call.id, fd, cloexec)
+    }
+
+    fn answer_path(&self, call: &Incoming, fd: OwnedFd, cloexec: Cloexec) -> Result<i64, Errno> {
+        let (inside, outside) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::DGRAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        passing::send(outside.as_fd(), fd.as_fd())?;
+        let number = self.donate(call, inside.as_fd(), Cloexec::Yes)?;
+        // The guest's copy is to be the last one, before it goes on.
+        drop((fd, inside, outside));
+        match surgery::answer_with_received(&self.0, &notification(call), number, cloexec) {
+            Err(Errno::SRCH) => Err(Errno::NOENT),
+            result => result,
+        }
     }
 
     fn exec(&self, call: &Incoming, registers: ExecRegisters) -> Result<(), Errno> {

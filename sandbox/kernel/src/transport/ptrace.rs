@@ -199,6 +199,13 @@ impl Transport for Ptrace {
             .map_err(gone)
     }
 
+    fn answer_path(&self, call: &Incoming, fd: OwnedFd, cloexec: Cloexec) -> Result<i64, Errno> {
+        let number = self.donate(call, fd.as_fd(), cloexec)?;
+        drop(fd);
+        self.answer_value(call, number.into())?;
+        Ok(number.into())
+    }
+
     fn exec(&self, call: &Incoming, registers: ExecRegisters) -> Result<(), Errno> {
         let tid = call.tid;
         self.end(call, move |tracees| tracees.exec(tid, registers))

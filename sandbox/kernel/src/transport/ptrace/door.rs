@@ -5,16 +5,14 @@
 //! replaced or unmapped them. A door belongs to one process: as soon as it forks the door is not used any more, for its
 //! child has the socket as well and could take what is meant for its parent.
 
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use caisson_abi::nr;
 use caisson_sys::descriptor::{pidfd_getfd, pidfd_open, pidfd_open_thread};
 use caisson_sys::memory;
 use caisson_sys::notify::Cloexec;
+use caisson_sys::passing::{self, LENGTH, message, received, send};
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use super::tracees::Tracees;
 
@@ -24,14 +22,9 @@ const PAGE: u64 = 4096;
 /// Where the page is put if there is room: between the heap and what a program maps, where nothing else comes to lie.
 const PLACE: u64 = 0x1c41_5500_0000;
 
-// Layout of what is written to the page.
+/// Where in the page the numbers of a new pair of sockets are written.
 const PAIR_AT: u64 = 0;
-const HEADER_AT: usize = 64;
-const PART_AT: usize = 128;
-const BYTE_AT: usize = 144;
-const CONTROL_AT: usize = 160;
-const CONTROL_BYTES: usize = 24;
-const LENGTH: usize = 192;
+const _: () = assert!(PAIR_AT as usize + 8 <= passing::FREE);
 
 #[derive(Default)]
 pub(super) struct Door {
@@ -272,18 +265,7 @@ impl Tracees {
         let (page, number) = (door.page, inside.number);
         memory::write(tid, page, &message(page)).map_err(|_| Errno::AGAIN)?;
         send(inside.outside.as_fd(), fd)?;
-        let mut flags = libc::MSG_DONTWAIT;
-        if cloexec == Cloexec::Yes {
-            flags |= libc::MSG_CMSG_CLOEXEC;
-        }
-        let arguments = [
-            number as u64,
-            page + HEADER_AT as u64,
-            flags as u64,
-            0,
-            0,
-            0,
-        ];
+        let arguments = passing::arguments(number, page, cloexec);
         if self.inject(tid, nr::recvmsg, arguments)? != 1 {
             return Err(Errno::AGAIN);
         }
@@ -304,71 +286,10 @@ impl Tracees {
     }
 }
 
-/// `struct msghdr` with one part of one byte and room for one descriptor.
-fn message(page: u64) -> [u8; LENGTH] {
-    let mut bytes = [0u8; LENGTH];
-    let mut put = |at: usize, value: u64| bytes[at..at + 8].copy_from_slice(&value.to_ne_bytes());
-    put(HEADER_AT + 16, page + PART_AT as u64);
-    put(HEADER_AT + 24, 1);
-    put(HEADER_AT + 32, page + CONTROL_AT as u64);
-    put(HEADER_AT + 40, CONTROL_BYTES as u64);
-    put(PART_AT, page + BYTE_AT as u64);
-    put(PART_AT + 8, 1);
-    bytes
-}
-
-/// The number in the control message, if one came. The guest may have written there too: it is used for nothing but that
-/// guest.
-fn received(bytes: &[u8; LENGTH]) -> Option<i32> {
-    let word = |at: usize| {
-        let mut word = [0u8; 8];
-        word.copy_from_slice(&bytes[at..at + 8]);
-        u64::from_ne_bytes(word)
-    };
-    let half = |at: usize| (word(at & !7) >> (8 * (at & 7))) as i32;
-    let came = word(HEADER_AT + 40) >= 20
-        && word(CONTROL_AT) == 20
-        && half(CONTROL_AT + 8) == libc::SOL_SOCKET
-        && half(CONTROL_AT + 12) == libc::SCM_RIGHTS;
-    came.then(|| half(CONTROL_AT + 16)).filter(|fd| *fd >= 0)
-}
-
 /// For [`crate::fuzzing`].
 pub(super) fn decode(bytes: &[u8]) {
     let mut answer = [0u8; LENGTH];
     let length = bytes.len().min(LENGTH);
     answer[..length].copy_from_slice(&bytes[..length]);
     assert!(received(&answer).is_none_or(|fd| fd >= 0));
-}
-
-fn send(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let fds = [fd];
-    control.push(SendAncillaryMessage::ScmRights(&fds));
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    match sendmsg(socket, &[IoSlice::new(&[0])], &mut control, flags) {
-        Ok(_) => Ok(()),
-        // The other end is gone, or full of what was not taken.
-        Err(_) => Err(Errno::AGAIN),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_is_read_from_a_whole_control_message_only() {
-        let mut bytes = message(0x1000);
-        assert_eq!(received(&bytes), None);
-        bytes[HEADER_AT + 40] = 24;
-        bytes[CONTROL_AT] = 20;
-        bytes[CONTROL_AT + 8] = libc::SOL_SOCKET as u8;
-        bytes[CONTROL_AT + 12] = libc::SCM_RIGHTS as u8;
-        bytes[CONTROL_AT + 16] = 7;
-        assert_eq!(received(&bytes), Some(7));
-        bytes[CONTROL_AT + 19] = 0xff;
-        assert_eq!(received(&bytes), None);
-    }
 }

@@ -292,6 +292,9 @@ impl Drop for Undo<'_> {
             warn(error.to_string());
         }
         if let Some(state) = &self.hooked {
+            if let Err(error) = self.sandbox.tier().clean(self.entry, state) {
+                warn(error.to_string());
+            }
             let document = state.for_hooks(Status::Stopped);
             for error in hooks::run_all("poststop", &state.spec.hooks.poststop, &document) {
                 warn(error.to_string());

@@ -68,6 +68,7 @@ pub fn destroy(context: &Context, entry: &Entry, state: &State) -> Result<(), Ru
     state.cgroup.kill_all(&|pid| tier.unblock(pid))?;
     fault::point("delete.killed");
     state.cgroup.remove()?;
+    tier.clean(entry, state)?;
     fault::point("delete.cgroup");
     let document = state.for_hooks(Status::Stopped);
     for error in hooks::run_all("poststop", &state.spec.hooks.poststop, &document) {

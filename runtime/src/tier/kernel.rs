@@ -23,7 +23,7 @@ use crate::fault;
 use crate::process::ProcessId;
 use crate::spec::types::Resources;
 use crate::spec::{Spec, SpecError};
-use crate::state::Entry;
+use crate::state::{Entry, State};
 use message::{Description, Down, Up};
 
 /// First argument of the sandbox process, and its name in `ps`.
@@ -101,6 +101,11 @@ impl Tier for KernelTier {
                 message: "unexpected answer to a request for refused calls".into(),
             }),
         }
+    }
+
+    fn clean(&self, _: &Entry, _: &State) -> Result<(), RuntimeError> {
+        // Everything ends with the app kernel.
+        Ok(())
     }
 
     fn unblock(&self, pid: i32) {

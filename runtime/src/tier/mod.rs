@@ -102,6 +102,8 @@ pub trait Tier {
     fn exec(&self, exec: &Exec<'_>) -> Result<Running, RuntimeError>;
     /// Calls of guests that were refused or are not supported.
     fn shortfalls(&self, entry: &Entry) -> Result<Vec<Shortfall>, RuntimeError>;
+    /// Take back what is left of a container outside of its processes, cgroups and state when those are gone.
+    fn clean(&self, entry: &Entry, state: &State) -> Result<(), RuntimeError>;
     /// Free process `pid` of a sandbox, which was sent SIGKILL and has not ended, from what holds it.
     fn unblock(&self, pid: i32);
 }

@@ -17,6 +17,7 @@ mod guest;
 mod life;
 mod message;
 pub mod monitor;
+mod network;
 mod session;
 mod size;
 
@@ -32,7 +33,7 @@ use crate::RuntimeError;
 use crate::process::ProcessId;
 use crate::spec::types::Resources;
 use crate::spec::{Spec, SpecError};
-use crate::state::Entry;
+use crate::state::{Entry, State};
 use message::{Description, Down, Up};
 
 pub const PROCESS_NAME: &str = "caisson-vm";
@@ -110,6 +111,18 @@ impl Tier for VmTier {
     fn shortfalls(&self, _: &Entry) -> Result<Vec<Shortfall>, RuntimeError> {
         // The guest has a whole kernel: it refuses what Linux refuses.
         Ok(Vec::new())
+    }
+
+    fn clean(&self, entry: &Entry, state: &State) -> Result<(), RuntimeError> {
+        let namespaces = &state.spec.linux.namespaces;
+        let network = namespaces.iter().find(|one| one.kind == "network");
+        match network {
+            // Without a machine of its own it has done nothing there.
+            Some(network) if entry.folder().join(files::CONFIG).exists() => {
+                network::clean(network.path.as_ref())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn unblock(&self, _: i32) {

@@ -22,6 +22,11 @@ pub enum AgentError {
     /// libcontainer's own words.
     #[error("{0}")]
     Container(String),
+    #[error("network: {0}")]
+    Network(caisson_network::NetworkError),
+    /// a network device has no interface
+    #[error("{0}: no interface is there")]
+    NoInterface(String),
     #[error("process {0} does not exist")]
     NoProcess(u64),
     #[error("process {process} has no {file:?}, or it is connected already")]

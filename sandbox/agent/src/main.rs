@@ -11,6 +11,7 @@ mod boot;
 mod bundle;
 mod error;
 mod helper;
+mod network;
 mod server;
 mod session;
 mod stream;

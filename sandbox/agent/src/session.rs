@@ -18,8 +18,8 @@ use serde_json::Value;
 use crate::bundle::Bundle;
 use crate::error::AgentError;
 use crate::helper::{Files, Task};
-use crate::server;
 use crate::table::Table;
+use crate::{network, server};
 
 /// Numbers of helpers.
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -37,6 +37,7 @@ pub(crate) fn create(
             return Err(AgentError::Version(create.version));
         }
         set_time(create.time_ns)?;
+        network::set(&create.network)?;
         let bundle = Bundle::new(&create.id)?;
         bundle.make(create)?;
         let process = make(table, &bundle, Task::Create, &create.config["process"])?;
@@ -213,6 +214,12 @@ fn obey(
                     },
                 };
                 report(up, &answer);
+            }
+            Order::Network(wanted) => {
+                if let Err(error) = network::set(&wanted) {
+                    let message = error.to_string();
+                    report(up, &Report::Failed { message });
+                }
             }
             Order::Signal(signal) => table.signal(process, signal),
             Order::Resize { rows, columns } => {

@@ -72,7 +72,8 @@ pub struct Vsock {
     pub socket: PathBuf,
 }
 
-/// A tap device that exists already.
+/// A tap device of the network namespace that the monitor is started in. One that does not exist is made, and is then
+/// gone with the monitor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tap {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::WireError;
+use crate::network::Network;
 
 /// Where the agent listens, for vsock(7).
 pub const PORT: u32 = 1024;
@@ -50,6 +51,7 @@ pub struct Create {
     /// The block device with the root file system, `/dev/vda`.
     pub root: String,
     pub read_only: bool,
+    pub network: Network,
     /// The host's time, in nanoseconds since 1970.
     pub time_ns: u64,
 }
@@ -72,9 +74,11 @@ pub enum Stdio {
 }
 
 /// From the host, in a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
+    /// The machine has another network than [`Create::network`] said.
+    Network(Network),
     /// Let the container's program begin.
     Start,
     /// Send a signal to the process.

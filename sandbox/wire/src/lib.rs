@@ -13,6 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 pub mod agent;
+pub mod network;
 mod socket;
 
 pub use socket::{MAX_FDS, MAX_MESSAGE_BYTES, WireError, receive, send};

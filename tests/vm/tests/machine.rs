@@ -14,6 +14,10 @@ mod control;
 mod jail;
 #[path = "machine/net.rs"]
 mod net;
+#[path = "machine/network.rs"]
+mod network;
+#[path = "machine/redirect.rs"]
+mod redirect;
 #[path = "machine/vsock.rs"]
 mod vsock;
 
@@ -34,20 +38,21 @@ fn main() -> ExitCode {
     if !arguments.list && !caisson_vm_tests::host::has_kvm() {
         return caisson_vm_tests::host::run_in_nested_machine();
     }
-    let containers: &[Case] = if std::env::var_os("CAISSON_GUEST").is_some() {
-        container::CASES
+    let containers: Vec<Case> = if std::env::var_os("CAISSON_GUEST").is_some() {
+        [container::CASES, network::CASES].concat()
     } else {
         println!("no agent (CAISSON_GUEST names its folder): no containers are tested");
-        &[]
+        Vec::new()
     };
     let trials = [
         bad_input::CASES,
         balloon::CASES,
         block::CASES,
-        containers,
+        &containers,
         control::CASES,
         jail::CASES,
         net::CASES,
+        redirect::CASES,
         vsock::CASES,
     ]
     .concat()

@@ -4,17 +4,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use caisson_sys::namespace::{self, Namespaces as Kinds};
 use caisson_wire::agent::{Create, Ended, Opening, VERSION};
+use caisson_wire::network::Network;
 
 use super::files::ROOT_IMAGE;
-use super::guest;
-use super::life::{Life, Terminal, block_signals};
+use super::life::{Life, Machine, Terminal, block_signals};
 use super::message::{Description, Down, Up};
 use super::monitor::Monitor;
 use super::session::{BOOT_LIMIT, Session};
+use super::{guest, network};
 use crate::RuntimeError;
-use crate::namespace::Origin;
 use crate::tier::edges;
 use crate::tier::life::{die_with, watch};
 
@@ -64,23 +63,28 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Ended, RuntimeError> {
     rustix::process::setsid().map_err(RuntimeError::step("setsid"))?;
     rustix::process::chdir("/").map_err(RuntimeError::step("chdir"))?;
     block_signals()?;
-    if description.namespaces.network == Origin::New {
-        namespace::unshare(Kinds::NET).map_err(RuntimeError::step("unshare"))?;
-    }
+    network::enter(&description.namespaces.network)?;
     guest::root_image(&description.rootfs, &description.folder.join(ROOT_IMAGE))?;
     caisson_wire::send(boot.as_fd(), &Up::Mounted, &[])?;
     let (Down::GoOn, _) = caisson_wire::receive::<Down>(boot.as_fd())? else {
         return Err(RuntimeError::SandboxDied);
     };
-    let mut monitor = Monitor::start(&description)?;
+    let network = network::PodNetwork::read(&description.namespaces.network)?;
+    let monitor = Monitor::start(&description, network.taps())?;
+    let mut machine = Machine {
+        monitor,
+        network,
+        folder: description.folder.clone(),
+    };
     let terminal = description.terminal.map(Terminal::open).transpose()?;
     let session = Session::open(
         &description.folder,
-        &Opening::Create(request(&description)),
+        &Opening::Create(request(&description, machine.network.for_guest())),
         BOOT_LIMIT,
-        &mut || monitor.ended(&description.folder),
+        &mut || machine.ended(),
     )?;
-    monitor.settle(&description.cgroup)?;
+    machine.network.connect()?;
+    machine.monitor.settle(&description.cgroup)?;
     let (master, slave) = terminal.map(|both| (both.master, both.slave)).unzip();
     let life = Life::begin(session, slave)?;
     life.serve(control)?;
@@ -89,10 +93,10 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Ended, RuntimeError> {
     caisson_wire::send(boot.as_fd(), &Up::Ready, &fds)?;
     drop(fds);
     drop(master);
-    life.follow(Some((&mut monitor, &description.folder)))
+    life.follow(Some(&mut machine))
 }
 
-fn request(description: &Description) -> Create {
+fn request(description: &Description, network: Network) -> Create {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     Create {
         version: VERSION,
@@ -100,6 +104,7 @@ fn request(description: &Description) -> Create {
         config: description.config.clone(),
         root: "/dev/vda".to_owned(),
         read_only: description.read_only,
+        network,
         time_ns: now.map_or(0, |now| now.as_nanos() as u64),
     }
 }

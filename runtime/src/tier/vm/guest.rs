@@ -63,7 +63,7 @@ pub(super) fn check(spec: &Spec) -> Result<(), SpecError> {
         }
     }
     for (index, namespace) in spec.linux.namespaces.iter().enumerate() {
-        if !namespace.path.is_empty() {
+        if !namespace.path.is_empty() && namespace.kind != "network" {
             let field = format!("linux.namespaces[{index}].path");
             let reason = "a virtual machine is not connected to another namespace yet";
             return refuse(field, &namespace.path, reason);

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use rustix::termios::{OptionalActions, Winsize};
 
 use super::carry;
 use super::monitor::Monitor;
+use super::network::PodNetwork;
 use super::session::{ANSWER_LIMIT, Session, nonsense, of_agent};
 use crate::RuntimeError;
 use crate::tier::ConsoleSize;
@@ -92,6 +94,21 @@ fn passed_on() -> SigSet {
     set
 }
 
+/// What runs the container.
+pub(super) struct Machine {
+    pub(super) monitor: Monitor,
+    pub(super) network: PodNetwork,
+    /// The container's in the state.
+    pub(super) folder: PathBuf,
+}
+
+impl Machine {
+    /// Why it ended, if it has.
+    pub(super) fn ended(&mut self) -> Option<RuntimeError> {
+        self.monitor.ended(&self.folder)
+    }
+}
+
 pub(super) struct Life {
     session: Session,
     slave: Option<OwnedFd>,
@@ -159,10 +176,10 @@ impl Life {
         })
     }
 
-    /// Until the process ends. With a monitor, its end is the process's.
+    /// Until the process ends. With a machine, its end is the process's.
     pub(super) fn follow(
         mut self,
-        mut monitor: Option<(&mut Monitor, &std::path::Path)>,
+        mut machine: Option<&mut Machine>,
     ) -> Result<Ended, RuntimeError> {
         let mut starting: Option<(OwnedFd, Instant)> = None;
         loop {
@@ -193,13 +210,13 @@ impl Life {
                 Ok(Event::Report(Report::Failed { message })) => Some(of_agent(&message)),
                 Ok(Event::Report(other)) => Some(nonsense(&other)),
                 Ok(Event::Lost(message)) => Some(RuntimeError::Sandbox { message }),
-                Ok(Event::Signal(libc::SIGCHLD)) => monitor
-                    .as_mut()
-                    .and_then(|(monitor, folder)| monitor.ended(folder)),
+                Ok(Event::Signal(libc::SIGCHLD)) => {
+                    machine.as_mut().and_then(|machine| machine.ended())
+                }
                 Ok(Event::Signal(signal)) => self.pass_on(signal).err(),
                 Ok(Event::Start(caller)) => {
                     starting = Some((caller, Instant::now() + ANSWER_LIMIT));
-                    self.session.order(Order::Start).err()
+                    self.begin_program(machine.as_deref_mut()).err()
                 }
                 Ok(Event::StreamEnded) => {
                     self.streams = self.streams.saturating_sub(1);
@@ -211,9 +228,9 @@ impl Life {
             };
             if let Some(error) = failure {
                 // When the machine ends so do its connections: its own words say more.
-                let told = monitor.as_mut().and_then(|(monitor, folder)| {
+                let told = machine.as_mut().and_then(|machine| {
                     std::thread::sleep(Duration::from_millis(50));
-                    monitor.ended(folder)
+                    machine.ended()
                 });
                 let error = told.unwrap_or(error);
                 if let Some((caller, _)) = starting.take() {
@@ -222,6 +239,15 @@ impl Life {
                 return Err(error);
             }
         }
+    }
+
+    /// With the network that was made meanwhile.
+    fn begin_program(&self, machine: Option<&mut Machine>) -> Result<(), RuntimeError> {
+        let late = machine.map(|machine| machine.network.late()).transpose()?;
+        if let Some(network) = late.flatten() {
+            self.session.order(Order::Network(network))?;
+        }
+        self.session.order(Order::Start)
     }
 
     fn pass_on(&self, signal: i32) -> Result<(), RuntimeError> {

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 
-use caisson_vmm::{Config, Disk, Jail, Serial, Vsock};
+use caisson_vmm::{Config, Disk, Jail, Serial, Tap, Vsock};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use rustix::process::{Signal as RustixSignal, set_parent_process_death_signal};
 
@@ -17,8 +17,10 @@ use super::message::Description;
 use crate::RuntimeError;
 use crate::cgroup::Cgroup;
 
-/// `noxsaves`: nested virtualisation may lack it while the processor claims it.
-const CMDLINE: &str = "console=ttyS0 quiet reboot=k panic=-1 random.trust_cpu=on noxsaves";
+/// `noxsaves`: nested virtualisation may lack it while the processor claims it. `numdummies`: no interface that the pod
+/// does not have.
+const CMDLINE: &str =
+    "console=ttyS0 quiet reboot=k panic=-1 random.trust_cpu=on noxsaves dummy.numdummies=0";
 
 /// The lowest address that is a guest's. Each monitor has a socket of its own, so all guests may have the same.
 const GUEST_CID: u32 = 3;
@@ -50,12 +52,15 @@ pub(super) struct Monitor(pub(super) Child);
 
 impl Monitor {
     /// Boot the machine. Call on the main thread, with whose end the monitor ends.
-    pub(super) fn start(description: &Description) -> Result<Monitor, RuntimeError> {
+    pub(super) fn start(
+        description: &Description,
+        taps: Vec<Tap>,
+    ) -> Result<Monitor, RuntimeError> {
         let folder = &description.folder;
         let visible = folder.join(VISIBLE);
         std::fs::create_dir(&visible).map_err(RuntimeError::file(&visible, "create"))?;
         let config = folder.join(CONFIG);
-        let text = serde_json::to_vec(&machine(description)).map_err(std::io::Error::from);
+        let text = serde_json::to_vec(&machine(description, taps)).map_err(std::io::Error::from);
         text.and_then(|text| std::fs::write(&config, text))
             .map_err(RuntimeError::file(&config, "write"))?;
         let log = folder.join(LOG);
@@ -125,7 +130,7 @@ fn own_user() -> u32 {
     FIRST + std::process::id()
 }
 
-fn machine(description: &Description) -> Config {
+fn machine(description: &Description, taps: Vec<Tap>) -> Config {
     Config {
         kernel: description.files.join(KERNEL),
         initrd: Some(description.files.join(INITRD)),
@@ -141,7 +146,7 @@ fn machine(description: &Description) -> Config {
             cid: GUEST_CID,
             socket: VSOCK.into(),
         }),
-        taps: Vec::new(),
+        taps,
         serial: Serial::File(SERIAL.into()),
         control: None,
         jail: Some(Jail {

@@ -21,12 +21,12 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// A busybox bundle; everything of it is deleted with this.
-struct Bundle {
+pub(crate) struct Bundle {
     folder: TempDir,
 }
 
 impl Bundle {
-    fn new(arguments: &[&str], change: impl FnOnce(&mut Value)) -> Bundle {
+    pub(crate) fn new(arguments: &[&str], change: impl FnOnce(&mut Value)) -> Bundle {
         let folder = guest::scratch();
         let bundle = Bundle { folder };
         let image = caisson_images::busybox().expect("the busybox image");
@@ -48,7 +48,7 @@ impl Bundle {
         bundle
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -56,7 +56,7 @@ impl Bundle {
         self.path("state")
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(caisson());
         command
             .arg("--root")
@@ -68,11 +68,11 @@ impl Bundle {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("caisson runs")
     }
 
-    fn done(&self, arguments: &[&str]) -> String {
+    pub(crate) fn done(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {said}");
@@ -80,12 +80,17 @@ impl Bundle {
     }
 
     /// The container keeps our standard output and error: pipes would stay open as long as it lives.
-    fn create(&self, arguments: &[&str]) {
+    pub(crate) fn create(&self, arguments: &[&str]) {
+        self.create_with(arguments, Stdio::null());
+    }
+
+    /// With that as the container's standard output.
+    pub(crate) fn create_with(&self, arguments: &[&str], output: impl Into<Stdio>) {
         let log = self.path("create.log");
         let made = self
             .command(&["--log", "create.log", "create"])
             .args(arguments)
-            .stdout(Stdio::null())
+            .stdout(output)
             .stderr(Stdio::null())
             .status()
             .expect("caisson runs");
@@ -93,12 +98,12 @@ impl Bundle {
         assert!(made.success(), "create {arguments:?}: {said}");
     }
 
-    fn status(&self, id: &str) -> String {
+    pub(crate) fn status(&self, id: &str) -> String {
         let state: Value = serde_json::from_str(&self.done(&["state", id])).expect("JSON");
         state["status"].as_str().unwrap_or_default().to_owned()
     }
 
-    fn wait_for_status(&self, id: &str, wanted: &str) {
+    pub(crate) fn wait_for_status(&self, id: &str, wanted: &str) {
         let deadline = Instant::now() + PATIENCE;
         while self.status(id) != wanted {
             assert!(Instant::now() < deadline, "{id} is not {wanted}");
@@ -107,7 +112,7 @@ impl Bundle {
     }
 
     /// Neither state nor processes nor cgroups.
-    fn assert_nothing_left(&self, id: &str) {
+    pub(crate) fn assert_nothing_left(&self, id: &str) {
         let left = fs::read_dir(self.state()).map_or(0, Iterator::count);
         assert_eq!(left, 0, "in {}", self.state().display());
         assert!(!Path::new("/sys/fs/cgroup").join(id).exists());

@@ -18,19 +18,15 @@ const OFFLOADS: libc::c_ulong = 1 | 2 | 4;
 pub struct Tap(File);
 
 impl Tap {
-    /// Opens the tap `name`, which must exist already and belong to this network namespace.
+    /// Opens the tap `name` of this network namespace. If there is none it is made, for as long as it is open.
     ///
     /// # Errors
-    /// When there is no such tap, or it is not ours.
+    /// When the name is another kind of interface's, or the tap is in use or not ours.
     #[expect(unsafe_code, reason = "requests to the tun driver")]
     pub fn open(name: &str) -> io::Result<Tap> {
         let bytes = name.as_bytes();
         if bytes.is_empty() || bytes.len() >= libc::IFNAMSIZ || name.contains(['\0', '/']) {
             return Err(io::ErrorKind::InvalidInput.into());
-        }
-        // Without this TUNSETIFF would make a new one.
-        if !std::path::Path::new("/sys/class/net").join(name).exists() {
-            return Err(io::ErrorKind::NotFound.into());
         }
         let file = OpenOptions::new()
             .read(true)

@@ -208,7 +208,7 @@ fn name_server(address: &str) {
 
 /// How fast it is depends on the machine: that is for the reader.
 fn speeds(inside: &dyn Fn(&str) -> String) {
-    const BYTES: u64 = 64 << 20;
+    const BYTES: u64 = 8 << 20;
     for (what, script) in [
         (
             "guest to host",

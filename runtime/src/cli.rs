@@ -13,6 +13,7 @@ use crate::commands::{
 };
 use crate::debugging::Debugging;
 use crate::log::{Format, Log};
+use crate::rootless::Rootless;
 use crate::spec::default::OCI_VERSION;
 use crate::tier::Kind;
 
@@ -33,9 +34,9 @@ pub struct Cli {
 
 #[derive(Debug, Args)]
 pub struct Global {
-    /// Folder for the state of containers
-    #[arg(long, default_value = "/run/caisson", value_name = "DIR")]
-    pub root: PathBuf,
+    /// Folder for the state of containers [default: /run/caisson, for ordinary users $XDG_RUNTIME_DIR/caisson]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
     /// What new containers run in
     #[arg(long, value_enum, default_value_t = Kind::Kernel, value_name = "TIER")]
     pub sandbox: Kind,
@@ -66,9 +67,15 @@ pub struct Global {
     /// Where --strace writes; by default ID.strace.log in --root
     #[arg(long, value_name = "FILE", requires = "strace")]
     pub strace_log: Option<PathBuf>,
-    /// Accepted for compatibility; caisson needs root
-    #[arg(long, value_name = "MODE", hide = true, num_args = 1)]
-    pub rootless: Option<String>,
+    /// Do without cgroups where they cannot be used
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "MODE",
+        ignore_case = true
+    )]
+    pub rootless: Rootless,
     /// Accepted for compatibility
     #[arg(long, value_name = "PATH", hide = true)]
     pub criu: Option<String>,

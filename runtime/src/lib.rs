@@ -15,10 +15,12 @@ pub mod log;
 pub mod namespace;
 pub mod process;
 pub mod rootfs;
+pub mod rootless;
 pub mod spec;
 pub mod state;
 pub mod tier;
 pub mod time;
 pub mod transport;
+mod user_namespace;
 
 pub use error::RuntimeError;

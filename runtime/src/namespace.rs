@@ -28,6 +28,8 @@ pub struct Namespaces {
     pub ipc: Origin,
     pub uts: Origin,
     pub pid: Origin,
+    /// Of the app kernel: its guests are always in one more of their own.
+    pub user: Origin,
 }
 
 /// Decide for a checked spec; files named by path must exist.
@@ -51,8 +53,9 @@ pub fn plan(spec: &Spec, store: &Store) -> Result<Namespaces, SpecError> {
             .map_err(|error| SpecError::invalid(&field, &namespace.path, error.to_string()))?;
         let own = identity(Path::new(&format!("/proc/self/ns/{file}")));
         if own.is_ok_and(|own| own == joined) {
-            // Containers of pods that share the host's network are given the host's name this way.
-            if kind == "network" || kind == "uts" {
+            // Containers of pods that share the host's network are given the host's name this way, and an engine
+            // that is in a user namespace itself may name that.
+            if kind == "network" || kind == "uts" || kind == "user" {
                 return Ok(Origin::Host);
             }
             let reason = "this is the host's namespace, which the sandbox does not share";
@@ -65,6 +68,7 @@ pub fn plan(spec: &Spec, store: &Store) -> Result<Namespaces, SpecError> {
         ipc: origin("ipc", "ipc")?,
         uts: origin("uts", "uts")?,
         pid: origin("pid", "pid")?,
+        user: origin("user", "user")?,
     })
 }
 

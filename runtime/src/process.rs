@@ -16,6 +16,19 @@ pub struct ProcessId {
     pub start_ticks: u64,
 }
 
+/// All processes in the pid namespace of process `pid` that the caller may look at.
+pub fn in_pid_namespace_of(pid: i32) -> Vec<i32> {
+    let namespace = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let Some(wanted) = namespace(pid) else {
+        return Vec::new();
+    };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| namespace(*pid).as_ref() == Some(&wanted))
+        .collect()
+}
+
 impl ProcessId {
     /// The process that has this pid now.
     pub fn of(pid: i32) -> Option<ProcessId> {

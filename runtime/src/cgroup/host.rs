@@ -41,6 +41,27 @@ impl Host {
     }
 }
 
+impl Host {
+    /// One that has none.
+    pub fn without() -> Host {
+        Host {
+            version: Version::V2,
+            hierarchies: Vec::new(),
+        }
+    }
+
+    /// The path of a cgroup with this name beside that of the calling process. On v1 it is directly below the root of
+    /// each hierarchy: the processes' places differ there.
+    pub fn beside_own(&self, name: &str) -> String {
+        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let path = own.lines().find_map(|line| line.strip_prefix("0::"));
+        match (self.version, path.and_then(|path| Path::new(path).parent())) {
+            (Version::V2, Some(parent)) => parent.join(name).display().to_string(),
+            _ => name.to_owned(),
+        }
+    }
+}
+
 fn parse(mountinfo: &str) -> Option<Host> {
     let mut v1: Vec<Hierarchy> = Vec::new();
     let mut v2: Option<Hierarchy> = None;

@@ -9,6 +9,9 @@ use crate::spec::types::{Rdma, Resources};
 /// Set every limit that is present. What the host's cgroup version cannot do is refused by name.
 pub fn apply(cgroup: &Cgroup, resources: &Resources) -> Result<(), CgroupError> {
     refuse(resources)?;
+    if cgroup.groups.is_empty() {
+        return refuse_all(resources);
+    }
     match cgroup.version {
         Version::V1 => limits_v1::apply(cgroup, resources),
         Version::V2 => limits_v2::apply(cgroup, resources),
@@ -61,6 +64,58 @@ fn refuse(resources: &Resources) -> Result<(), CgroupError> {
         .into());
     }
     Ok(())
+}
+
+/// Without a cgroup only what limits nothing is accepted.
+fn refuse_all(resources: &Resources) -> Result<(), CgroupError> {
+    let wanted = [
+        (
+            "memory",
+            resources.memory != Default::default(),
+            serde_json::json!(resources.memory),
+        ),
+        (
+            "cpu",
+            resources.cpu != Default::default(),
+            serde_json::json!(resources.cpu),
+        ),
+        (
+            "pids.limit",
+            resources
+                .pids
+                .as_ref()
+                .and_then(|pids| pids.limit)
+                .is_some_and(|limit| limit > 0),
+            serde_json::json!(resources.pids),
+        ),
+        (
+            "blockIO",
+            resources.block_io != Default::default(),
+            serde_json::json!(resources.block_io),
+        ),
+        (
+            "hugepageLimits",
+            !resources.hugepage_limits.is_empty(),
+            serde_json::json!(resources.hugepage_limits),
+        ),
+        (
+            "rdma",
+            !resources.rdma.is_empty(),
+            serde_json::json!(resources.rdma),
+        ),
+        (
+            "unified",
+            !resources.unified.is_empty(),
+            serde_json::json!(resources.unified),
+        ),
+    ];
+    match wanted.into_iter().find(|(_, is_set, _)| *is_set) {
+        Some((field, _, value)) => {
+            let reason = "the container could not join or create a cgroup";
+            Err(SpecError::unsupported(format!("linux.resources.{field}"), value, reason).into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// The line for a device in `rdma.max`, the same on v1 and v2.

@@ -48,6 +48,8 @@ pub enum CgroupError {
     Occupied { path: String, count: usize },
     #[error("cgroup: no cgroup file system is mounted")]
     None,
+    #[error("the container has no cgroup: its creator had no access to any")]
+    Without,
     #[error(transparent)]
     Spec(#[from] SpecError),
 }
@@ -154,6 +156,34 @@ impl Cgroup {
             }
         }
         Ok(())
+    }
+
+    /// As [`Cgroup::create`], doing without what the caller may not make: limits are then refused one by one.
+    pub fn create_where_permitted(&mut self, host: &Host) -> Result<(), CgroupError> {
+        let whole = Cgroup::clone(self);
+        self.groups.clear();
+        for group in whole.groups {
+            let one = Cgroup {
+                groups: vec![group],
+                ..self.clone()
+            };
+            match one.create(host) {
+                Ok(()) if one.can_be_joined() => self.groups.extend(one.groups),
+                Ok(()) => one.remove()?,
+                Err(CgroupError::File { source, .. }) if is_permission(&source) => {}
+                Err(error) => {
+                    self.remove().ok();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the calling process might move children into these directories: Linux looks at where they come from
+    /// only when they are moved, but at the files first.
+    fn can_be_joined(&self) -> bool {
+        self.guest_files(Inherited::Nothing).is_ok()
     }
 
     /// Make the directories. On failure those that were made are removed again.
@@ -294,6 +324,13 @@ impl Cgroup {
         }
         first
     }
+}
+
+fn is_permission(error: &std::io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EACCES | libc::EPERM | libc::EROFS)
+    )
 }
 
 /// What a guest process has from its parent.

@@ -63,7 +63,7 @@ impl Cgroup {
     /// but does not run either: once none runs, the guest counts as frozen.
     pub fn set_freezer(&self, wanted: Freezer) -> Result<(), CgroupError> {
         const PATIENCE: Duration = Duration::from_secs(5);
-        let (file, frozen, thawed) = self.freezer().ok_or(CgroupError::None)?;
+        let (file, frozen, thawed) = self.freezer().ok_or(CgroupError::Without)?;
         let word = if wanted == Freezer::Frozen {
             frozen
         } else {
@@ -128,12 +128,12 @@ impl Cgroup {
             .flat_map(|group| of(&group.path))
             .collect()
     }
+}
 
-    /// Send `signal` to every guest process. One that has ended meanwhile needs none.
-    pub fn signal_guests(&self, signal: i32) {
-        for pid in self.guest_pids() {
-            signal_if(pid, signal, || self.guest_pids().contains(&pid));
-        }
+/// Send `signal` to every one of `pids`. One that has ended meanwhile needs none.
+pub fn signal_all(pids: &dyn Fn() -> Vec<i32>, signal: i32) {
+    for pid in pids() {
+        signal_if(pid, signal, || pids().contains(&pid));
     }
 }
 

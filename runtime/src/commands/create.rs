@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use crate::RuntimeError;
-use crate::cgroup::{Cgroup, devices, host::Host, limits};
+use crate::cgroup::{Cgroup, CgroupError, devices, host::Host, limits};
 use crate::fault;
 use crate::hooks;
 use crate::log::Level;
@@ -98,6 +98,10 @@ pub fn create(
         .ok_or_else(|| in_config(spec::SpecError::missing("process")))?;
     let process = process::translate(init).map_err(in_config)?;
     let tier = context.sandbox.tier();
+    if context.sandbox == Kind::Vm && !crate::rootless::may_map_ids() {
+        let reason = "needs root: an ordinary user cannot confine the monitor of a virtual machine";
+        return Err(RuntimeError::option("--sandbox", "vm", reason));
+    }
     tier.check(&spec).map_err(in_config)?;
     if let Some(sets) = &init.capabilities {
         for complaint in spec::capability::unknown(sets, "process.capabilities") {
@@ -105,8 +109,8 @@ pub fn create(
         }
     }
     let namespaces = namespace::plan(&spec, &context.store).map_err(in_config)?;
-    let host = Host::discover()?;
-    let cgroup = Cgroup::plan(&host, &spec.linux, id)?;
+    let host = discover(context)?;
+    let cgroup = plan_cgroup(context, &host, &spec, id)?;
     let creator = ProcessId::current().ok_or(RuntimeError::SandboxDied)?;
     let (entry, _lock) = context.store.create(id)?;
     fault::point("create.folder");
@@ -137,7 +141,11 @@ pub fn create(
     state.cgroup.check_vacant()?;
     entry.save(&state)?;
     fault::point("create.state");
-    state.cgroup.create(&host)?;
+    if context.rootless && state.spec.linux.cgroups_path.is_empty() {
+        state.cgroup.create_where_permitted(&host)?;
+    } else {
+        state.cgroup.create(&host)?;
+    }
     fault::point("create.cgroup");
     undo.cgroup = Some(state.cgroup.clone());
     limits::apply(&state.cgroup, &tier.on_host(&state.spec.linux.resources))?;
@@ -173,6 +181,29 @@ pub fn create(
     let committed = finish(&entry, &state, bundle, terminal, newborn, &mut undo)?;
     undo.disarm();
     Ok((state, committed))
+}
+
+/// The host's cgroups. An ordinary user can do without any.
+fn discover(context: &Context) -> Result<Host, RuntimeError> {
+    match Host::discover() {
+        Err(CgroupError::None) if context.rootless => Ok(Host::without()),
+        other => Ok(other?),
+    }
+}
+
+/// Without a path in config.json an ordinary user's containers are beside the caller's own cgroup, which is where it may
+/// have been given some room.
+fn plan_cgroup(
+    context: &Context,
+    host: &Host,
+    spec: &Spec,
+    id: &str,
+) -> Result<Cgroup, RuntimeError> {
+    let mut linux = spec.linux.clone();
+    if context.rootless && linux.cgroups_path.is_empty() {
+        linux.cgroups_path = host.beside_own(id);
+    }
+    Ok(Cgroup::plan(host, &linux, id)?)
 }
 
 fn finish(

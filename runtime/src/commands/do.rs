@@ -93,6 +93,14 @@ fn spec(arguments: &Arguments, root: &Path) -> Result<Spec, RuntimeError> {
     spec.hostname = "caisson-do".into();
     spec.linux.masked_paths.clear();
     spec.linux.readonly_paths = vec!["/proc/sys".into()];
+    if !crate::rootless::may_map_ids() {
+        let own = spec.linux.namespaces.clone();
+        default::make_rootless(&mut spec);
+        let network = own
+            .into_iter()
+            .filter(|namespace| namespace.kind == "network");
+        spec.linux.namespaces.extend(network);
+    }
     if arguments.network {
         spec.linux
             .namespaces

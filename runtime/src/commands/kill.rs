@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::Context;
-use crate::cgroup::procs::Freezer;
+use crate::cgroup::procs::{self, Freezer};
 use crate::spec::signal;
 use crate::state::{State, Status};
 use crate::{RuntimeError, tier};
@@ -34,7 +34,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError>
     let state = context.store.entry(&arguments.id)?.load()?;
     let status = state.status();
     if arguments.all {
-        state.cgroup.signal_guests(number);
+        procs::signal_all(&|| state.guest_pids(), number);
         if status == Status::Stopped {
             return Ok(());
         }

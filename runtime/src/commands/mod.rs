@@ -36,6 +36,8 @@ pub struct Context {
     pub sandbox: Kind,
     pub log: Log,
     pub debugging: Debugging,
+    /// Do without cgroups where they cannot be used.
+    pub rootless: bool,
 }
 
 /// Run a command; the number is the exit status.
@@ -43,7 +45,11 @@ pub fn run(cli: Cli) -> Result<u8, RuntimeError> {
     cli.global.check()?;
     let context = Context {
         sandbox: cli.global.sandbox,
-        store: Store::new(cli.global.root.clone()),
+        store: Store::new(match &cli.global.root {
+            Some(root) => root.clone(),
+            None => crate::rootless::default_root()?,
+        }),
+        rootless: cli.global.rootless.applies(),
         log: cli.global.log(),
         debugging: cli.global.debugging(),
     };

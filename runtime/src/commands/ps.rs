@@ -28,7 +28,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError>
     if state.status() == Status::Stopped {
         return Err(RuntimeError::NotRunning);
     }
-    let pids = state.cgroup.guest_pids();
+    let pids = state.guest_pids();
     if arguments.format == Format::Json {
         return print(&format!("{}\n", json!(pids)));
     }

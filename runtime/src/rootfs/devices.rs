@@ -6,7 +6,7 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, Uid, makedev, mknodat};
 use rustix::io::Errno;
 
 use super::target::{self, Missing};
-use super::{RootfsError, at};
+use super::{RootfsError, at, by_descriptor, mounts};
 use crate::spec::types::{Device, Spec};
 
 /// Name and number of the devices every container has, OCI runtime specification, "Default Devices".
@@ -27,8 +27,16 @@ const LINKS: [(&str, &str); 5] = [
     ("ptmx", "pts/ptmx"),
 ];
 
+/// How devices get into the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nodes {
+    Made,
+    /// Outside the initial user namespace nobody makes device nodes: those of the host are bound.
+    Bound,
+}
+
 /// Fill `/dev`, unless the bundle brings a whole `/dev` by bind mount.
-pub fn populate(root: BorrowedFd<'_>, spec: &Spec) -> Result<(), RootfsError> {
+pub fn populate(root: BorrowedFd<'_>, spec: &Spec, nodes: Nodes) -> Result<(), RootfsError> {
     let brought = spec.mounts.iter().any(|mount| {
         let bind = mount.kind == "bind"
             || mount
@@ -41,6 +49,14 @@ pub fn populate(root: BorrowedFd<'_>, spec: &Spec) -> Result<(), RootfsError> {
         let dev = target::open_or_make(root, "/dev", Missing::Directory)
             .map_err(at("/dev", "/dev", "resolve"))?;
         for (name, major, minor) in DEFAULT {
+            if nodes == Nodes::Bound {
+                bind(dev.as_fd(), name, &format!("/dev/{name}")).map_err(at(
+                    "/dev",
+                    name,
+                    "bind mount",
+                ))?;
+                continue;
+            }
             let mode = Mode::from_raw_mode(0o666);
             node(&dev, name, FileType::CharacterDevice, mode, (major, minor))
                 .map_err(at("/dev", name, "mknod"))?;
@@ -63,7 +79,7 @@ pub fn populate(root: BorrowedFd<'_>, spec: &Spec) -> Result<(), RootfsError> {
         .devices
         .iter()
         .enumerate()
-        .try_for_each(|(index, device)| own(root, index, device))
+        .try_for_each(|(index, device)| own(root, index, device, nodes))
 }
 
 fn exists_is_fine(result: Result<(), Errno>) -> Result<(), Errno> {
@@ -91,7 +107,23 @@ fn node(
     }
 }
 
-fn own(root: BorrowedFd<'_>, index: usize, device: &Device) -> Result<(), RootfsError> {
+/// Bind the host's device over `name`, made if it is missing.
+fn bind(directory: BorrowedFd<'_>, name: &str, device: &str) -> Result<(), Errno> {
+    let source = mounts::open_source(device.as_ref())?;
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&source)?.st_mode);
+    if !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
+        return Err(Errno::NXIO);
+    }
+    let place = target::open_or_make(directory, name, Missing::File)?;
+    rustix::mount::mount_bind(by_descriptor(&source), by_descriptor(&place))
+}
+
+fn own(
+    root: BorrowedFd<'_>,
+    index: usize,
+    device: &Device,
+    nodes: Nodes,
+) -> Result<(), RootfsError> {
     let field = format!("linux.devices[{index}].path");
     let fail = |step| at(&field, &device.path, step);
     let (parent, name) = target::parent_of(root, &device.path).map_err(fail("resolve"))?;
@@ -100,6 +132,10 @@ fn own(root: BorrowedFd<'_>, index: usize, device: &Device) -> Result<(), Rootfs
         "p" => FileType::Fifo,
         _ => FileType::CharacterDevice,
     };
+    if nodes == Nodes::Bound && kind != FileType::Fifo {
+        return bind(parent.as_fd(), &name, &device.path)
+            .map_err(fail("bind mount the host's device of the same path"));
+    }
     let number = (device.major as u32, device.minor as u32);
     // The type bits some engines leave in fileMode are not mknod's business here.
     let mode = Mode::from_raw_mode(device.file_mode.unwrap_or(0o666) & 0o7777);

@@ -1,17 +1,16 @@
 //! Bind mounts whose owners are shown through id mappings, `mounts[].uidMappings` and `gidMappings`.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use caisson_sys::mount_attributes::{self, Reach};
 use caisson_sys::user_namespace::{self, Mapping};
-use rustix::io::Errno;
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use super::options::Idmap;
 use super::{RootfsError, at};
 use crate::spec::types::{IdMapping, Mount};
 
-fn translate(list: &[IdMapping]) -> Vec<Mapping> {
+/// The lines of config.json in the terms of uid_map.
+pub fn translate(list: &[IdMapping]) -> Vec<Mapping> {
     list.iter()
         .map(|line| Mapping {
             inside: line.container_id,
@@ -21,42 +20,40 @@ fn translate(list: &[IdMapping]) -> Vec<Mapping> {
         .collect()
 }
 
-/// Attach a copy of the mount at `source` to `target`; with `recursive` the mounts below it come along.
-pub fn attach(
+/// Map the owners on `copy`, a detached copy of the source of `mounts[index]`: by the mappings of the entry, or those of
+/// the container's user namespace if it has none.
+pub fn map(
     index: usize,
     entry: &Mount,
     reach: Idmap,
-    recursive: bool,
-    source: &OwnedFd,
-    target: &OwnedFd,
+    container: Option<BorrowedFd<'_>>,
+    copy: &OwnedFd,
 ) -> Result<(), RootfsError> {
     let fail = |step| at(&format!("mounts[{index}]"), &entry.destination, step);
-    let (uids, gids) = (
-        translate(&entry.uid_mappings),
-        translate(&entry.gid_mappings),
-    );
-    let mappings = user_namespace::with_mappings(&uids, &gids).map_err(at(
-        &format!("mounts[{index}].uidMappings"),
-        &entry.destination,
-        "make a user namespace with these mappings",
-    ))?;
-    let copy = copy_of(source, recursive).map_err(fail("open_tree"))?;
     let reach = match reach {
         Idmap::Tree => Reach::Tree,
         Idmap::Mount => Reach::Mount,
     };
-    mount_attributes::map_owners(copy.as_fd(), reach, mappings.as_fd())
-        .map_err(fail("mount_setattr(MOUNT_ATTR_IDMAP)"))?;
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    move_mount(&copy, c"", target, c"", flags).map_err(fail("move_mount"))
+    let own = match container {
+        Some(_) if entry.uid_mappings.is_empty() => None,
+        _ => Some(namespace_of(index, entry)?),
+    };
+    let mappings = own.as_ref().map(AsFd::as_fd).or(container);
+    let Some(mappings) = mappings else {
+        return Ok(());
+    };
+    mount_attributes::map_owners(copy.as_fd(), reach, mappings)
+        .map_err(fail("mount_setattr(MOUNT_ATTR_IDMAP)"))
 }
 
-fn copy_of(source: &OwnedFd, recursive: bool) -> Result<OwnedFd, Errno> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH;
-    if recursive {
-        flags |= OpenTreeFlags::AT_RECURSIVE;
-    }
-    open_tree(source, c"", flags)
+fn namespace_of(index: usize, entry: &Mount) -> Result<OwnedFd, RootfsError> {
+    let (uids, gids) = (
+        translate(&entry.uid_mappings),
+        translate(&entry.gid_mappings),
+    );
+    user_namespace::with_mappings(&uids, &gids).map_err(at(
+        &format!("mounts[{index}].uidMappings"),
+        &entry.destination,
+        "make a user namespace with these mappings",
+    ))
 }

@@ -9,6 +9,7 @@
 pub mod attributes;
 pub mod cgroups;
 pub mod copy_up;
+pub mod detached;
 pub mod devices;
 pub mod idmap;
 pub mod masks;
@@ -17,7 +18,9 @@ pub mod options;
 pub mod target;
 mod tree;
 
-pub use tree::{KernelMounts, Tree};
+pub use detached::Lent;
+pub use devices::Nodes;
+pub use tree::{KernelMounts, Plan, Tree};
 
 /// What went wrong with the mount tree.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use super::attributes::{self, Extent};
 use super::options::{self, Idmap, Kind, Options};
 use super::target::{self, Missing};
 use super::tree::KernelMounts;
-use super::{RootfsError, at, by_descriptor, cgroups, copy_up, idmap};
+use super::{Lent, RootfsError, at, by_descriptor, cgroups, copy_up, detached, idmap};
 use crate::cgroup::Cgroup;
 use crate::spec::types::Mount;
 
@@ -22,6 +22,23 @@ pub struct Context<'a> {
     pub bundle: &'a Path,
     pub kernel: &'a dyn KernelMounts,
     pub cgroup: &'a Cgroup,
+    pub lent: &'a Lent,
+}
+
+/// Where the source of a bind mount comes from.
+enum Source<'a> {
+    /// Prepared by someone else, and still to be attached.
+    Lent(&'a OwnedFd),
+    Opened(OwnedFd),
+}
+
+impl Source<'_> {
+    fn fd(&self) -> &OwnedFd {
+        match self {
+            Source::Lent(fd) => fd,
+            Source::Opened(fd) => fd,
+        }
+    }
 }
 
 /// Mount `mounts[index]`.
@@ -32,7 +49,7 @@ pub fn attach(context: &Context<'_>, index: usize, entry: &Mount) -> Result<(), 
         _ => None,
     };
     let missing = match &source {
-        Some(fd) if !is_directory(fd) => Missing::File,
+        Some(source) if !is_directory(source.fd()) => Missing::File,
         _ => Missing::Directory,
     };
     let field = format!("mounts[{index}].destination");
@@ -54,10 +71,21 @@ pub fn attach(context: &Context<'_>, index: usize, entry: &Mount) -> Result<(), 
     Ok(())
 }
 
-fn bind_source(context: &Context<'_>, index: usize, entry: &Mount) -> Result<OwnedFd, RootfsError> {
+fn bind_source<'a>(
+    context: &Context<'a>,
+    index: usize,
+    entry: &Mount,
+) -> Result<Source<'a>, RootfsError> {
+    if let Some(lent) = context.lent.sources.get(&index) {
+        return Ok(Source::Lent(lent));
+    }
     let path = context.bundle.join(&entry.source);
     let fail = at(&format!("mounts[{index}].source"), &entry.source, "open");
-    rustix::fs::open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(fail)
+    open_source(&path).map(Source::Opened).map_err(fail)
+}
+
+pub(super) fn open_source(path: &Path) -> Result<OwnedFd, rustix::io::Errno> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
 }
 
 fn is_directory(fd: &OwnedFd) -> bool {
@@ -71,7 +99,7 @@ fn mount_one(
     entry: &Mount,
     options: &Options,
     target: &OwnedFd,
-    source: Option<&OwnedFd>,
+    source: Option<&Source<'_>>,
 ) -> Result<(), RootfsError> {
     let place = by_descriptor(target);
     let field = format!("mounts[{index}]");
@@ -83,14 +111,19 @@ fn mount_one(
     };
     let flags = options.flags.set;
     match (options.kind, source) {
-        (Kind::Bind { recursive }, Some(source)) if options.idmap.is_some() => {
-            let reach = options.idmap.unwrap_or(Idmap::Mount);
-            idmap::attach(index, entry, reach, recursive, source, target)
+        (Kind::Bind { .. }, Some(Source::Lent(copy))) => {
+            detached::attach(copy, target.as_fd()).map_err(fail("move_mount"))
         }
-        (Kind::Bind { recursive: true }, Some(source)) => {
+        (Kind::Bind { recursive }, Some(Source::Opened(source))) if options.idmap.is_some() => {
+            let reach = options.idmap.unwrap_or(Idmap::Mount);
+            let copy = detached::copy_of(source, recursive).map_err(fail("open_tree"))?;
+            idmap::map(index, entry, reach, None, &copy)?;
+            detached::attach(&copy, target.as_fd()).map_err(fail("move_mount"))
+        }
+        (Kind::Bind { recursive: true }, Some(Source::Opened(source))) => {
             mount_bind_recursive(by_descriptor(source), place).map_err(fail("bind mount"))
         }
-        (Kind::Bind { .. }, Some(source)) => {
+        (Kind::Bind { .. }, Some(Source::Opened(source))) => {
             mount_bind(by_descriptor(source), place).map_err(fail("bind mount"))
         }
         (Kind::Bind { .. }, None) => Err(fail("bind mount")(rustix::io::Errno::INVAL)),

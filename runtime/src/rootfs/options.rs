@@ -266,16 +266,13 @@ fn host_provides(kind: &str) -> bool {
 }
 
 impl Options {
-    /// Mappings without the word mean `idmap`; the word without mappings would need the container's own.
+    /// Mappings without the word mean `idmap`; the word without mappings means the container's own, see
+    /// [`crate::spec::check`].
     fn settle_idmap(&mut self, mount: &Mount, index: usize) -> Result<(), SpecError> {
         let field = |name: &str| format!("mounts[{index}].{name}");
         let (uids, gids) = (&mount.uid_mappings, &mount.gid_mappings);
         if uids.is_empty() && gids.is_empty() {
-            if self.idmap.is_some() {
-                let reason = "needs uidMappings and gidMappings of the mount";
-                return Err(SpecError::invalid(field("options"), "idmap", reason));
-            }
-            return Ok(());
+            return self.only_bind(&field("options"), mount);
         }
         if uids.is_empty() || gids.is_empty() {
             return Err(SpecError::missing(field(if uids.is_empty() {
@@ -284,15 +281,15 @@ impl Options {
                 "gidMappings"
             })));
         }
-        if !matches!(self.kind, Kind::Bind { .. }) {
-            let reason = "only bind mounts can be idmapped";
-            return Err(SpecError::unsupported(
-                field("uidMappings"),
-                &mount.kind,
-                reason,
-            ));
-        }
         self.idmap.get_or_insert(Idmap::Mount);
+        self.only_bind(&field("uidMappings"), mount)
+    }
+
+    fn only_bind(&self, field: &str, mount: &Mount) -> Result<(), SpecError> {
+        if self.idmap.is_some() && !matches!(self.kind, Kind::Bind { .. }) {
+            let reason = "only bind mounts can be idmapped";
+            return Err(SpecError::unsupported(field, &mount.kind, reason));
+        }
         Ok(())
     }
 
@@ -371,8 +368,10 @@ mod tests {
     }
 
     #[test]
-    fn idmap_needs_mappings_and_a_bind() {
-        assert!(parsed("bind", &["bind", "idmap"]).is_err());
+    fn idmap_needs_a_bind_and_mappings_of_both_kinds() {
+        let own = parsed("bind", &["bind", "ridmap"]).expect("the container's");
+        assert_eq!(own.idmap, Some(Idmap::Tree));
+        assert!(parsed("tmpfs", &["idmap"]).is_err());
         let mapping = crate::spec::types::IdMapping {
             container_id: 0,
             host_id: 1000,

@@ -9,9 +9,10 @@ use rustix::mount::{
 };
 
 use super::attributes::{self, Extent};
+use super::devices::Nodes;
 use super::mounts::{self, Context};
 use super::options::{self, Flags};
-use super::{RootfsError, by_descriptor, devices, masks, step};
+use super::{Lent, RootfsError, by_descriptor, detached, devices, masks, step};
 use crate::cgroup::Cgroup;
 use crate::spec::types::Spec;
 
@@ -29,14 +30,20 @@ pub struct Tree {
     read_only: bool,
 }
 
+/// What a tree is assembled from.
+pub struct Plan<'a> {
+    pub spec: &'a Spec,
+    pub bundle: &'a Path,
+    pub kernel: &'a dyn KernelMounts,
+    pub cgroup: &'a Cgroup,
+    pub lent: &'a Lent,
+    pub nodes: Nodes,
+}
+
 impl Tree {
     /// Assemble the tree of `spec`. The calling thread must be in a mount namespace of its own.
-    pub fn assemble(
-        spec: &Spec,
-        bundle: &Path,
-        kernel: &dyn KernelMounts,
-        cgroup: &Cgroup,
-    ) -> Result<Tree, RootfsError> {
+    pub fn assemble(plan: &Plan<'_>) -> Result<Tree, RootfsError> {
+        let Plan { spec, bundle, .. } = *plan;
         let propagation = options::propagation(&spec.linux.rootfs_propagation);
         let (path, read_only) = spec
             .root
@@ -48,17 +55,21 @@ impl Tree {
             let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
             mount_change("/", slave).map_err(step("make the inherited mounts slaves"))?;
         }
-        let root = bind_root(&path)?;
+        let root = match &plan.lent.root {
+            Some(copy) => attach_root(copy)?,
+            None => bind_root(&path)?,
+        };
         let context = Context {
             root: root.as_fd(),
             bundle,
-            kernel,
-            cgroup,
+            kernel: plan.kernel,
+            cgroup: plan.cgroup,
+            lent: plan.lent,
         };
         for (index, entry) in spec.mounts.iter().enumerate() {
             mounts::attach(&context, index, entry)?;
         }
-        devices::populate(root.as_fd(), spec)?;
+        devices::populate(root.as_fd(), spec, plan.nodes)?;
         masks::apply(root.as_fd(), &spec.linux)?;
         Ok(Tree {
             root,
@@ -100,6 +111,18 @@ impl Tree {
         }
         Ok(())
     }
+}
+
+/// Attach a copy of the root file system over the host's `/`, which hides nothing from those whose root directory that
+/// is already.
+fn attach_root(copy: &OwnedFd) -> Result<OwnedFd, RootfsError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let place = rustix::fs::open(c"/", flags, Mode::empty()).map_err(step("open /"))?;
+    detached::attach(copy, place.as_fd()).map_err(step("attach the root file system"))?;
+    copy.try_clone().map_err(|source| RootfsError::Step {
+        step: "dup",
+        source,
+    })
 }
 
 /// Make the root directory a mount of its own, as pivot_root demands.

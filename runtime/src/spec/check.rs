@@ -119,7 +119,14 @@ fn mounts(spec: &Spec) -> Result<(), SpecError> {
         ] {
             no_nul(&field(name), text)?;
         }
-        options::parse(mount, index)?;
+        let options = options::parse(mount, index)?;
+        if options.idmap.is_some()
+            && mount.uid_mappings.is_empty()
+            && !spec.linux.has_namespace("user")
+        {
+            let reason = "needs uidMappings and gidMappings of the mount, or a user namespace of the container";
+            return Err(SpecError::invalid(field("options"), "idmap", reason));
+        }
     }
     Ok(())
 }

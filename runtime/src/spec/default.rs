@@ -1,7 +1,8 @@
 //! The document that `caisson spec` writes: the same container as runc's default.
 
 use super::types::{
-    Capabilities, DeviceCgroup, Linux, Mount, Namespace, Process, Resources, Rlimit, Root, Spec,
+    Capabilities, DeviceCgroup, IdMapping, Linux, Mount, Namespace, Process, Resources, Rlimit,
+    Root, Spec,
 };
 
 /// The newest specification this runtime was written against.
@@ -95,6 +96,34 @@ fn process() -> Process {
         }],
         no_new_privileges: true,
         ..Process::default()
+    }
+}
+
+/// Make the document one that an ordinary user can run: its own id is the container's root, and what it has no rights
+/// to is left out. The host's network is shared: giving an own one a way out takes rights, too.
+pub fn make_rootless(spec: &mut Spec) {
+    let own = |host_id: u32| {
+        vec![IdMapping {
+            container_id: 0,
+            host_id,
+            size: 1,
+        }]
+    };
+    let linux = &mut spec.linux;
+    linux
+        .namespaces
+        .retain(|namespace| namespace.kind != "network");
+    linux.namespaces.push(Namespace {
+        kind: "user".into(),
+        path: String::new(),
+    });
+    linux.uid_mappings = own(rustix::process::geteuid().as_raw());
+    linux.gid_mappings = own(rustix::process::getegid().as_raw());
+    linux.resources = Resources::default();
+    for mount in &mut spec.mounts {
+        mount
+            .options
+            .retain(|option| !option.starts_with("uid=") && !option.starts_with("gid="));
     }
 }
 

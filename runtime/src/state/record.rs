@@ -117,6 +117,15 @@ impl State {
             .map_or(0, |sandbox| sandbox.pid)
     }
 
+    /// Host pids of all guest processes. Without a cgroup they are found by the pid namespace of the first, which in a
+    /// shared one includes others'.
+    pub fn guest_pids(&self) -> Vec<i32> {
+        match (self.cgroup.guests(), self.init) {
+            (None, Some(init)) if init.is_alive() => crate::process::in_pid_namespace_of(init.pid),
+            _ => self.cgroup.guest_pids(),
+        }
+    }
+
     /// The root file system as an absolute path.
     pub fn rootfs(&self) -> PathBuf {
         self.bundle.join(

@@ -36,13 +36,56 @@ fn address(folder: &OwnedFd) -> rustix::io::Result<SocketAddrUnix> {
     SocketAddrUnix::new(format!("/proc/self/fd/{}/control.sock", folder.as_raw_fd()))
 }
 
+/// A connection to a running app kernel, for one request.
+pub(super) struct Door(OwnedFd);
+
+impl Door {
+    pub(super) fn open(entry: &Entry) -> Result<Door, RuntimeError> {
+        let path = entry.control_socket();
+        let socket = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .map_err(RuntimeError::step("socket"))?;
+        let folder = entry.open()?;
+        let address = address(&folder).map_err(RuntimeError::file(&path, "connect"))?;
+        rustix::net::connect(&socket, &address).map_err(RuntimeError::file(&path, "connect"))?;
+        Ok(Door(socket))
+    }
+
+    /// The answer, whatever that is.
+    fn converse(
+        self,
+        request: &Request,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(Response, Vec<OwnedFd>), RuntimeError> {
+        caisson_wire::send(self.0.as_fd(), request, fds)?;
+        Ok(caisson_wire::receive::<Response>(self.0.as_fd())?)
+    }
+
+    /// The descriptors that come with the answer are returned.
+    pub(super) fn ask(
+        self,
+        request: &Request,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<Vec<OwnedFd>, RuntimeError> {
+        done(self.converse(request, fds)?)
+    }
+}
+
 /// One request to a running app kernel. The descriptors that come with the answer are returned.
 pub(super) fn ask(
     entry: &Entry,
     request: &Request,
     fds: &[BorrowedFd<'_>],
 ) -> Result<Vec<OwnedFd>, RuntimeError> {
-    match converse(entry, request, fds)? {
+    Door::open(entry)?.ask(request, fds)
+}
+
+fn done(answer: (Response, Vec<OwnedFd>)) -> Result<Vec<OwnedFd>, RuntimeError> {
+    match answer {
         (Response::Done, fds) => Ok(fds),
         (Response::Failed { message, .. }, _) => Err(RuntimeError::Sandbox { message }),
         (Response::Filter(_) | Response::Shortfalls(_), _) => Err(RuntimeError::Sandbox {
@@ -57,19 +100,7 @@ pub(super) fn converse(
     request: &Request,
     fds: &[BorrowedFd<'_>],
 ) -> Result<(Response, Vec<OwnedFd>), RuntimeError> {
-    let path = entry.control_socket();
-    let socket = rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(RuntimeError::step("socket"))?;
-    let folder = entry.open()?;
-    let address = address(&folder).map_err(RuntimeError::file(&path, "connect"))?;
-    rustix::net::connect(&socket, &address).map_err(RuntimeError::file(&path, "connect"))?;
-    caisson_wire::send(socket.as_fd(), request, fds)?;
-    Ok(caisson_wire::receive::<Response>(socket.as_fd())?)
+    Door::open(entry)?.converse(request, fds)
 }
 
 /// Execute this binary again as the process `name` of container `id`. It has our standard input, output and error,

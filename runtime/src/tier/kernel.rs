@@ -5,8 +5,10 @@
 
 pub mod birth;
 mod devices;
+mod entrance;
 mod exec;
 mod fuse;
+mod lend;
 mod message;
 mod subscriber;
 
@@ -15,7 +17,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use caisson_wire::{BootReply, Request, Response, Shortfall};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use super::door::{ask, converse, listen, spawn};
+use super::door::{Door, ask, converse, listen, spawn};
 use super::life::LifeLine;
 use super::{Blueprint, ConsoleSize, Exec, Newborn, OnMounted, Running, Tier};
 use crate::RuntimeError;
@@ -24,6 +26,9 @@ use crate::process::ProcessId;
 use crate::spec::types::Resources;
 use crate::spec::{Spec, SpecError};
 use crate::state::{Entry, State};
+use crate::user_namespace;
+use entrance::Entrance;
+use lend::Opened;
 use message::{Description, Down, Up};
 
 /// First argument of the sandbox process, and its name in `ps`.
@@ -42,6 +47,11 @@ impl Tier for KernelTier {
         blueprint: &Blueprint<'_>,
         on_mounted: OnMounted<'_>,
     ) -> Result<Newborn, RuntimeError> {
+        let user = user_namespace::open(&blueprint.state.spec.linux, &blueprint.namespaces.user)?;
+        let lent = user
+            .as_ref()
+            .map(|user| Opened::new(blueprint, user))
+            .transpose()?;
         let control = listen(blueprint.entry)?;
         let (boot, theirs) = rustix::net::socketpair(
             AddressFamily::UNIX,
@@ -56,14 +66,26 @@ impl Tier for KernelTier {
         let (line, life_end) = LifeLine::of(child)?;
         fault::point("create.spawned");
         let sandbox = ProcessId::of(pid).ok_or(RuntimeError::SandboxDied)?;
-        let description = Description::new(blueprint);
+        if let Some(user) = &user {
+            let (state, limits) = (blueprint.state, &blueprint.process.rlimits);
+            let entrance = Entrance::new(&state.spec, &state.cgroup, &blueprint.namespaces, limits);
+            // A sandbox that died says why in `receive`, here and below.
+            caisson_wire::send(
+                boot.as_fd(),
+                &Down::Enter(Box::new(entrance)),
+                &[user.as_fd()],
+            )
+            .ok();
+        }
+        let mut description = Description::new(blueprint);
+        description.lent = lent.as_ref().map(Opened::describe);
         let mut fds = vec![control.as_fd(), life_end.as_fd()];
         fds.extend(blueprint.strace.iter().map(|(file, _)| file.as_fd()));
         fds.extend(blueprint.log.iter().map(|(file, _)| file.as_fd()));
+        fds.extend(lent.iter().flat_map(Opened::fds));
         let sent = caisson_wire::send(boot.as_fd(), &Down::Build(Box::new(description)), &fds);
         drop(fds);
-        // A sandbox that died before it read says why in `receive`.
-        drop((control, life_end));
+        drop((control, life_end, lent, user));
         if sent.is_ok() && self.wait_mounted(&boot)? {
             on_mounted(sandbox)?;
             caisson_wire::send(boot.as_fd(), &Down::GoOn, &[])?;

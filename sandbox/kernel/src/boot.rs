@@ -17,7 +17,8 @@ pub use console::open as open_console;
 pub use guests::View;
 pub use limits::apply as apply_limits;
 pub(crate) use mounts::unescape;
-pub use prepared::Prepared;
+pub use prepared::{Held, Prepared};
+pub(crate) use run::check_user;
 pub use run::run;
 
 /// Size of a new terminal, in characters.
@@ -114,6 +115,8 @@ pub enum BootError {
     },
     #[error("cannot make the init process: {0}")]
     Spawn(#[from] SpawnError),
+    #[error("process.user.{field}: {id}: not an id of the container's user namespace")]
+    User { field: &'static str, id: u32 },
     #[error("process.cwd: {path:?}: {errno}")]
     Cwd { path: String, errno: Errno },
     #[error("process.rlimits: resource {resource}: soft {soft}, hard {hard}: {errno}")]

@@ -184,6 +184,7 @@ fn adopt(
         });
     }
     let listener = fds.pop();
+    boot::check_user(kernel, process)?;
     let cwd = open_cwd(kernel, process)?;
     let fs = Fs {
         root: kernel.root.clone(),

@@ -1,5 +1,6 @@
 //! What stays the same while a container lives, for /proc and uname(2).
 
+use caisson_sys::user_namespace::Ids;
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -9,7 +10,7 @@ use crate::proc::SystemFacts;
 /// Shown as `uname -v`: says nothing of the host's build.
 const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC Caisson";
 
-pub fn collect(boot: &Boot) -> Result<SystemFacts, Errno> {
+pub fn collect(boot: &Boot, ids: Ids) -> Result<SystemFacts, Errno> {
     let uname = rustix::system::uname();
     let mut cgroups = Vec::new();
     for (controller, directory) in &boot.cgroup_dirs {
@@ -37,6 +38,7 @@ pub fn collect(boot: &Boot) -> Result<SystemFacts, Errno> {
         sysctl: boot.sysctl.clone(),
         boot_id: uuid(random),
         oom_score_adj: boot.process.oom_score_adj.unwrap_or(0),
+        ids,
     })
 }
 

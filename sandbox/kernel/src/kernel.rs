@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use caisson_sys::user_namespace::Ids;
 use caisson_wire::FilterFacts;
 
 use crate::boot::DeviceRule;
@@ -25,6 +26,8 @@ pub struct Kernel {
     pub root: Arc<Directory>,
     /// The host's procfs.
     pub host_proc: OwnedFd,
+    /// What guests may be in the user namespace that this process is in.
+    pub ids: Ids,
     /// A procfs instance of the guest's pid namespace, once there is one.
     pub guest_proc: OnceLock<Arc<OwnedFd>>,
     pub table: Table,

@@ -36,11 +36,13 @@ mod walkers;
 mod watch;
 
 pub use boot::{
-    Boot, BootError, ConsoleSize, DeviceKind, DeviceRule, NamespaceKind, Prepared, Termination, run,
+    Boot, BootError, ConsoleSize, DeviceKind, DeviceRule, Held, NamespaceKind, Prepared,
+    Termination, run,
 };
 /// Profiles of a configuration, in the filter's terms.
 pub use caisson_filter as profile;
 pub use filter::{compile as guest_filter, reach as guest_reach};
+pub use proc::open_fuse;
 
 /// Exit status of the app kernel when it can serve no longer: nothing a guest's exit status looks like is
 /// meant, but 128 + SIGSYS comes nearest to what has happened.

@@ -56,6 +56,8 @@ pub struct Servant {
     fsuid: u32,
     fsgid: u32,
     groups: Option<Arc<[u32]>>,
+    /// The host lets groups be changed.
+    setgroups: bool,
     root: Arc<Directory>,
     mask: u32,
     last: Option<(Arc<Credentials>, Identity)>,
@@ -80,6 +82,7 @@ impl Servant {
             fsuid: 0,
             fsgid: 0,
             groups: None,
+            setgroups: kernel.ids.setgroups(),
             root,
             mask: 0,
             last: None,
@@ -128,7 +131,7 @@ impl Servant {
             }
             Identity::Real => (credentials.ruid, credentials.rgid, 0),
         };
-        if self.groups.as_deref() != Some(&*credentials.groups) {
+        if self.setgroups && self.groups.as_deref() != Some(&*credentials.groups) {
             own::set_groups(&credentials.groups)?;
             self.groups = Some(credentials.groups.clone());
         }

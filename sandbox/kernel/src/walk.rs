@@ -9,7 +9,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use caisson_sys::descriptor;
-use caisson_sys::guest::GUEST_HOST_ID;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
@@ -148,7 +147,7 @@ impl Call<'_> {
                         let number = CString::new(object.as_raw_fd().to_string())
                             .map_err(|_| Errno::INVAL)?;
                         let own = self.kernel.own_descriptors()?;
-                        if rustix::fs::fstat(&object)?.st_uid == GUEST_HOST_ID {
+                        if rustix::fs::fstat(&object)?.st_uid == self.kernel.ids.host_uid() {
                             // A pipe, socket or memfd that a guest process made natively: on the host it belongs
                             // to all guests' common id, which is none that a guest can have.
                             self.servant.assume_self()?;

@@ -21,12 +21,8 @@ use crate::descriptor::{pidfd_getfd, pidfd_open, pidfd_send_signal};
 use crate::namespace::{self, Namespaces};
 use crate::notify::Listener;
 use crate::raw::syscall;
+use crate::user_namespace::Ids;
 use handshake::Handshake;
-
-/// Host uid and gid of every guest process: far outside the ranges that distributions and subordinate id
-/// allocations use, so that no file and no host process belongs to it. The user namespace maps ids to
-/// themselves.
-pub const GUEST_HOST_ID: u32 = 0x7ca1_550d;
 
 /// What a new guest process gets.
 #[derive(Debug)]
@@ -43,6 +39,8 @@ pub struct Setup<'a> {
     pub hostname: &'a CStr,
     /// The host's procfs: the caller's own `/proc` may be a container's.
     pub host_proc: BorrowedFd<'a>,
+    /// Of the caller's user namespace: they decide which user the process is.
+    pub ids: &'a Ids,
     /// File mode creation mask: `umask` is answered natively.
     pub umask: u32,
     /// Execution domain, personality(2); the caller's if `None`.
@@ -130,6 +128,12 @@ fn spawn(setup: &Setup<'_>, flags: u32, origin: child::Origin) -> Result<Guest, 
         handshake: &handshake,
         alive_read: alive_read.as_raw_fd(),
         alive_write: alive_write.as_raw_fd(),
+        identity: child::Identity {
+            uid: setup.ids.host_uid(),
+            gid: setup.ids.host_gid(),
+            setgroups: setup.ids.setgroups(),
+            namespaced: !setup.ids.are_the_hosts(),
+        },
     };
     // SAFETY: without CLONE_VM this is fork(2): the child has a copy of the address space and only this
     // thread. It makes raw system calls only (see module `child`), so that locks other threads held
@@ -154,7 +158,7 @@ fn finish(
 ) -> Result<Guest, SpawnError> {
     let pidfd = pidfd_open(pid).map_err(failed("pidfd_open"))?;
     if flags & libc::CLONE_NEWUSER as u32 != 0 {
-        map_ids(setup.host_proc, pid).map_err(failed("write the user namespace's id map"))?;
+        map_ids(setup, pid).map_err(failed("write the user namespace's id map"))?;
     }
     handshake.go_on();
     handshake.wait_until_filtered(pid)?;
@@ -193,16 +197,20 @@ fn wake_at_once(listener: &OwnedFd) -> Result<(), SpawnError> {
 }
 
 /// Map every id to itself, so that ids the host kernel reports natively (fstat) are right.
-fn map_ids(host_proc: BorrowedFd<'_>, pid: i32) -> Result<(), Errno> {
+fn map_ids(setup: &Setup<'_>, pid: i32) -> Result<(), Errno> {
     use rustix::fs::{Mode, OFlags, openat};
-    for file in ["uid_map", "gid_map"] {
+    let maps = [
+        ("uid_map", setup.ids.identity_uids()),
+        ("gid_map", setup.ids.identity_gids()),
+    ];
+    for (file, text) in maps {
         let map = openat(
-            host_proc,
+            setup.host_proc,
             format!("{pid}/{file}"),
             OFlags::WRONLY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        rustix::io::write(&map, b"0 0 4294967295")?;
+        rustix::io::write(&map, text.as_bytes())?;
     }
     Ok(())
 }

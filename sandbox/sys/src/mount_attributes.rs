@@ -121,13 +121,23 @@ pub fn forbid_links(path: &CStr) -> Result<(), Errno> {
     set(path, Reach::Mount, MOUNT_ATTR_NOSYMFOLLOW, 0)
 }
 
+/// From now on the detached tree of mounts receives what is mounted where it was copied from, and passes nothing on.
+pub fn make_slaves(tree: BorrowedFd<'_>) -> Result<(), Errno> {
+    let attributes = MountAttr {
+        set: 0,
+        clear: 0,
+        propagation: libc::MS_SLAVE,
+        userns_fd: 0,
+    };
+    call(tree.as_raw_fd(), c"", Reach::Tree, &attributes)
+}
+
 /// Map the owners of everything on a detached mount by the mappings of a user namespace.
 pub fn map_owners(
     mount: BorrowedFd<'_>,
     reach: Reach,
     mappings: BorrowedFd<'_>,
 ) -> Result<(), Errno> {
-    const AT_RECURSIVE: u32 = 0x8000;
     const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
     let attributes = MountAttr {
         set: MOUNT_ATTR_IDMAP,
@@ -135,22 +145,7 @@ pub fn map_owners(
         propagation: 0,
         userns_fd: mappings.as_raw_fd() as u64,
     };
-    let mut flags = libc::AT_EMPTY_PATH as u32;
-    if reach == Reach::Tree {
-        flags |= AT_RECURSIVE;
-    }
-    // SAFETY: the path is a static string, the struct is live and of the size that is given.
-    unsafe {
-        syscall!(
-            libc::SYS_mount_setattr,
-            mount.as_raw_fd(),
-            c"".as_ptr(),
-            flags,
-            &raw const attributes,
-            size_of::<MountAttr>()
-        )
-    }?;
-    Ok(())
+    call(mount.as_raw_fd(), c"", reach, &attributes)
 }
 
 fn set(path: &CStr, reach: Reach, set: u64, clear: u64) -> Result<(), Errno> {
@@ -159,13 +154,17 @@ fn set(path: &CStr, reach: Reach, set: u64, clear: u64) -> Result<(), Errno> {
 
 /// Of the mount at `path` below the directory `at`, or for an empty path of that of the descriptor.
 fn set_attributes(at: i32, path: &CStr, reach: Reach, set: u64, clear: u64) -> Result<(), Errno> {
-    const AT_RECURSIVE: u32 = 0x8000;
     let attributes = MountAttr {
         set,
         clear,
         propagation: 0,
         userns_fd: 0,
     };
+    call(at, path, reach, &attributes)
+}
+
+fn call(at: i32, path: &CStr, reach: Reach, attributes: &MountAttr) -> Result<(), Errno> {
+    const AT_RECURSIVE: u32 = 0x8000;
     let mut flags = if reach == Reach::Tree {
         AT_RECURSIVE
     } else {
@@ -181,7 +180,7 @@ fn set_attributes(at: i32, path: &CStr, reach: Reach, set: u64, clear: u64) -> R
             at,
             path.as_ptr(),
             flags,
-            &raw const attributes,
+            std::ptr::from_ref(attributes),
             size_of::<MountAttr>()
         )
     }?;

@@ -38,3 +38,14 @@ pub fn mount_context(context: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
         .map(|fd| OwnedFd::from_raw_fd(fd as i32))
     }
 }
+
+/// As [`mount_context`], in the mount namespace `place`: whoever is not in the initial user namespace may have a new
+/// procfs only where an unobstructed one is mounted already.
+pub fn mount_context_in(place: BorrowedFd<'_>, context: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let mounting = || {
+        crate::path::unshare_fs()?;
+        crate::namespace::enter(place, crate::namespace::Namespaces::MOUNT)?;
+        mount_context(context)
+    };
+    std::thread::scope(|scope| scope.spawn(mounting).join().unwrap_or(Err(Errno::AGAIN)))
+}

@@ -122,18 +122,28 @@ pub struct EffectiveIds {
     pub fsgid: u32,
 }
 
+/// Supplementary groups during a call and after it.
+#[derive(Clone, Copy, Debug)]
+pub struct Groups<'a> {
+    pub during: &'a [u32],
+    pub after: &'a [u32],
+}
+
 /// Run `work` with these effective ids and groups in the thread's credentials, which is what a unix socket
-/// keeps of its peer, and with `groups_after` afterwards. The thread's real and saved ids are root's.
+/// keeps of its peer. Without `groups` those stay as they are. The thread's real and saved ids are root's.
 ///
 /// A thread that cannot return to its own ids must not go on: then the process ends.
 pub fn with_effective_ids<R>(
     ids: EffectiveIds,
-    groups: &[u32],
-    groups_after: &[u32],
+    groups: Option<Groups<'_>>,
     work: impl FnOnce() -> R,
 ) -> Result<R, Errno> {
     const KEEP: u32 = u32::MAX;
-    crate::credentials::set_groups(groups)?;
+    let set_groups = |choose: fn(Groups<'_>) -> &[u32]| match groups {
+        Some(groups) => crate::credentials::set_groups(choose(groups)),
+        None => Ok(()),
+    };
+    set_groups(|groups| groups.during)?;
     // SAFETY: integers only. The raw calls concern this thread alone, unlike libc's wrappers.
     let taken = unsafe {
         syscall!(libc::SYS_setresgid, KEEP, ids.gid, KEEP)
@@ -150,7 +160,7 @@ pub fn with_effective_ids<R>(
     };
     crate::credentials::set_fsgid(ids.fsgid);
     crate::credentials::set_fsuid(ids.fsuid);
-    if back.is_err() || crate::credentials::set_groups(groups_after).is_err() {
+    if back.is_err() || set_groups(|groups| groups.after).is_err() {
         std::process::abort();
     }
     result

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 /// Largest message, in bytes: room for arguments and environment of a process (2 MiB, as Linux
 /// allows in execve(2)) and their JSON quoting.
 pub const MAX_MESSAGE_BYTES: usize = 8 << 20;
-/// Most descriptors beside one message.
-pub const MAX_FDS: usize = 8;
+/// Most descriptors beside one message, `SCM_MAX_FD` of linux/net/scm.h.
+pub const MAX_FDS: usize = 253;
 
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {

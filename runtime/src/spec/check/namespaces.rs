@@ -79,7 +79,7 @@ fn one_namespace(index: usize, namespace: &Namespace) -> Result<(), SpecError> {
                 reason,
             ))
         }
-        "pid" | "network" | "ipc" | "uts" | "cgroup" | "time" => Ok(()),
+        "pid" | "network" | "ipc" | "uts" | "cgroup" | "time" | "user" => Ok(()),
         "mount" if by_path => {
             let reason = "the sandbox always assembles a mount tree of its own";
             Err(SpecError::unsupported(
@@ -89,10 +89,6 @@ fn one_namespace(index: usize, namespace: &Namespace) -> Result<(), SpecError> {
             ))
         }
         "mount" => Ok(()),
-        "user" => {
-            let reason = "guest processes have a user namespace of the sandbox's own making";
-            Err(SpecError::unsupported(field("type"), "user", reason))
-        }
         other => Err(SpecError::invalid(
             field("type"),
             other,
@@ -136,16 +132,27 @@ pub(super) fn time_offsets(spec: &Spec) -> Result<(), SpecError> {
     Ok(())
 }
 
-/// Mappings of mounts are checked here; those of the container need a user namespace, which `one_namespace` refuses.
+/// Those of the container, which belong to its user namespace, and those of mounts.
 pub(super) fn id_mappings(spec: &Spec) -> Result<(), SpecError> {
+    let namespaces = spec.linux.namespaces.iter();
+    let user = namespaces.clone().find(|wanted| wanted.kind == "user");
     let lists = [
         ("linux.uidMappings", &spec.linux.uid_mappings),
         ("linux.gidMappings", &spec.linux.gid_mappings),
     ];
     for (field, list) in lists {
-        if let Some(first) = list.first() {
-            let reason = "guest processes have a user namespace of the sandbox's own making";
-            return Err(SpecError::unsupported(field, json!(first), reason));
+        mappings(field, list)?;
+        match (user, list.first()) {
+            (None, Some(first)) => {
+                let reason = "needs a user namespace in linux.namespaces";
+                return Err(SpecError::invalid(field, json!(first), reason));
+            }
+            (Some(user), None) if user.path.is_empty() => return Err(SpecError::missing(field)),
+            (_, Some(_)) if !list.iter().any(|line| line.container_id == 0) => {
+                let reason = "nothing is mapped to id 0 of the container";
+                return Err(SpecError::invalid(field, json!(list), reason));
+            }
+            _ => {}
         }
     }
     for (index, mount) in spec.mounts.iter().enumerate() {

@@ -4,32 +4,36 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use caisson_kernel::{Boot, NamespaceKind, Prepared, Termination};
+use caisson_kernel::{Boot, Held, NamespaceKind, Prepared, Termination};
 use caisson_sys::namespace::{self, Namespaces as Kinds};
 use caisson_wire::BootReply;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
+use super::entrance::{self, Belongings, Entered};
 use super::message::{Description, Down, Up};
-use super::{devices, subscriber};
+use super::{devices, lend, subscriber};
 use crate::RuntimeError;
 use crate::cgroup::{self, Inherited};
 use crate::fault;
 use crate::namespace::Origin;
-use crate::rootfs::{KernelMounts, Tree};
+use crate::rootfs::{KernelMounts, Lent, Nodes, Plan as TreePlan, Tree};
 use crate::spec::{SpecError, home, seccomp};
 use crate::tier::edges;
 use crate::tier::life::{die_with, watch};
 
-/// `caisson-kernel ID BOOT_FD PARENT_PID`: never returns.
-pub fn main(mut arguments: impl Iterator<Item = String>) -> ! {
-    let mut next = || arguments.next().unwrap_or_default();
-    let (_id, boot, parent) = (next(), next(), next());
-    let boot = boot.parse().ok().and_then(edges::take_inherited);
-    let (Some(boot), Ok(parent)) = (boot, parent.parse()) else {
+/// `caisson-kernel ID BOOT_FD PARENT_PID [ENTERED]`: never returns.
+pub fn main(arguments: impl Iterator<Item = String>) -> ! {
+    let Some(start) = Start::from(arguments) else {
         eprintln!("caisson-kernel is started by caisson create only");
         std::process::exit(1);
     };
-    match live(&boot, parent) {
+    let Start {
+        id,
+        boot,
+        parent,
+        belongings,
+    } = start;
+    match live(&id, &boot, parent, belongings) {
         Ok(Termination::Exited(code)) => std::process::exit(code),
         Ok(Termination::Signaled(signal)) => edges::die_by(signal),
         Err(error) => {
@@ -47,10 +51,49 @@ pub fn main(mut arguments: impl Iterator<Item = String>) -> ! {
     }
 }
 
-fn live(boot: &OwnedFd, parent: i32) -> Result<Termination, RuntimeError> {
+struct Start {
+    id: String,
+    boot: OwnedFd,
+    parent: i32,
+    /// What the first execution left to this one, which is in the container's user namespace.
+    belongings: Option<Belongings>,
+}
+
+impl Start {
+    fn from(mut arguments: impl Iterator<Item = String>) -> Option<Start> {
+        let id = arguments.next()?;
+        let boot = arguments.next()?.parse().ok()?;
+        let parent = arguments.next()?.parse().ok()?;
+        let (boot, belongings) = match arguments.next() {
+            None => (edges::take_inherited(boot)?, None),
+            Some(text) => {
+                let entered: Entered = serde_json::from_str(&text).ok()?;
+                let (boot, belongings) = entered.take(boot)?;
+                (boot, Some(belongings))
+            }
+        };
+        Some(Start {
+            id,
+            boot,
+            parent,
+            belongings,
+        })
+    }
+}
+
+fn live(
+    id: &str,
+    boot: &OwnedFd,
+    parent: i32,
+    belongings: Option<Belongings>,
+) -> Result<Termination, RuntimeError> {
     die_with(parent)?;
     let (message, fds) = caisson_wire::receive::<Down>(boot.as_fd())?;
     let mut fds = fds.into_iter();
+    if let (Down::Enter(entrance), None) = (&message, &belongings) {
+        let user = fds.next().ok_or(RuntimeError::SandboxDied)?;
+        return Err(entrance::enter(entrance, &user, boot, id, parent));
+    }
     let (Down::Build(description), Some(control), Some(life_line)) =
         (message, fds.next(), fds.next())
     else {
@@ -59,29 +102,50 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Termination, RuntimeError> {
     let strace = description
         .strace
         .and_then(|scope| Some((fds.next()?, scope)));
-    if let (Some(format), Some(log)) = (description.log, fds.next()) {
+    let log = description
+        .log
+        .and_then(|format| Some((format, fds.next()?)));
+    if let Some((format, log)) = log {
         subscriber::install(log.into(), format);
     }
-    // Before there are threads, see `join_as_kernel`.
-    description.cgroup.join_as_kernel()?;
-    fault::point("sandbox.joined");
+    let (cgroups, lent) = match &description.lent {
+        Some(loan) => lend::receive(loan, &mut fds).ok_or(RuntimeError::SandboxDied)?,
+        None => (
+            description.cgroup.guest_files(Inherited::FromKernel)?,
+            Lent::default(),
+        ),
+    };
+    if belongings.is_none() {
+        // Before there are threads, see `join_as_kernel`.
+        description.cgroup.join_as_kernel()?;
+        fault::point("sandbox.joined");
+    }
     detach()?;
-    let join = enter_namespaces(&description)?;
+    let (join, oom_score_adj, held) = settle(&description, belongings)?;
+    let nodes = if held.host_mounts.is_some() {
+        Nodes::Bound
+    } else {
+        Nodes::Made
+    };
     fault::point("sandbox.namespaces");
     let loopback = (description.namespaces.network == Origin::New)
         .then(start_loopback)
         .transpose()?;
-    let prepared = Prepared::new(&description.id).map_err(sandbox)?;
-    let tree = Tree::assemble(
-        &description.spec,
-        &description.bundle,
-        &Mounts(&prepared),
-        &description.cgroup,
-    )?;
+    let prepared = Prepared::new(held).map_err(sandbox)?;
+    let tree = Tree::assemble(&TreePlan {
+        spec: &description.spec,
+        bundle: &description.bundle,
+        kernel: &Mounts(&prepared),
+        cgroup: &description.cgroup,
+        lent: &lent,
+        nodes,
+    })?;
+    drop(lent);
     let mut kernel_boot = plan(&description, boot, control, join)?;
+    kernel_boot.guest_cgroups = cgroups;
     kernel_boot.strace = strace;
     let init = &mut kernel_boot.process;
-    init.oom_score_adj = Some(spare_from_oom(init.oom_score_adj));
+    init.oom_score_adj = init.oom_score_adj.or(Some(oom_score_adj));
     home::complete(&mut init.env, init.uid, tree.root());
     if let Some(thread) = loopback {
         let done = thread.join().unwrap_or(Err(rustix::io::Errno::IO));
@@ -111,9 +175,39 @@ fn sandbox(error: impl std::fmt::Display) -> RuntimeError {
     }
 }
 
-/// A container that is out of memory should lose a guest process, not the app kernel. Returns what the guest gets: the
-/// wanted value, or ours as it was.
-fn spare_from_oom(wanted: Option<i32>) -> i32 {
+/// Be in all namespaces. Returns what the guest has to join, the oom_score_adj that it gets unless another one is asked
+/// for, and what the app kernel holds from before.
+fn settle(
+    description: &Description,
+    belongings: Option<Belongings>,
+) -> Result<(Vec<(NamespaceKind, OwnedFd)>, i32, Held), RuntimeError> {
+    let (pid, oom_score_adj, mut held, joined) = match belongings {
+        Some(own) => (own.pid, own.oom_score_adj, own.held, Joined::Already),
+        None => (None, spare_from_oom(), Held::default(), Joined::Not),
+    };
+    let own = crate::user_namespace::own_ids()?;
+    if !own.are_the_hosts() {
+        held.host_mounts = Some(keep_host_mounts()?);
+    }
+    let join = enter_namespaces(description, joined, pid)?;
+    Ok((join, oom_score_adj, held))
+}
+
+/// A mount namespace with the tree that we have now.
+fn keep_host_mounts() -> Result<OwnedFd, RuntimeError> {
+    namespace::unshare(Kinds::MOUNT).map_err(RuntimeError::step("unshare"))?;
+    open("/proc/self/ns/mnt".as_ref())
+}
+
+/// Whether namespaces given by path have been joined.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Joined {
+    Not,
+    Already,
+}
+
+/// A container that is out of memory should lose a guest process, not the app kernel. Returns our value as it was.
+pub(super) fn spare_from_oom() -> i32 {
     const FILE: &str = "/proc/self/oom_score_adj";
     /// -1000 would be "never".
     const LAST: &str = "-999";
@@ -121,7 +215,7 @@ fn spare_from_oom(wanted: Option<i32>) -> i32 {
     let before = text.trim().parse().unwrap_or(0);
     // Hosts without CAP_SYS_RESOURCE do not permit it; there the larger process goes first.
     std::fs::write(FILE, LAST).ok();
-    wanted.unwrap_or(before)
+    before
 }
 
 /// A session of its own, and deaf to what a terminal or an init system sends to whole groups. The signals are
@@ -150,16 +244,19 @@ fn detach() -> Result<(), RuntimeError> {
 /// Make or join what the app kernel shares with its guest. Returns what the guest has to join.
 fn enter_namespaces(
     description: &Description,
+    joined: Joined,
+    pid: Option<OwnedFd>,
 ) -> Result<Vec<(NamespaceKind, OwnedFd)>, RuntimeError> {
     let namespaces = &description.namespaces;
     let mut new = Kinds::MOUNT;
-    let joined = [
+    let shared = [
         (&namespaces.network, Kinds::NET),
         (&namespaces.ipc, Kinds::IPC),
         (&namespaces.uts, Kinds::UTS),
     ];
-    for (origin, kind) in joined {
+    for (origin, kind) in shared {
         match origin {
+            Origin::Join(_) if joined == Joined::Already => {}
             Origin::Join(path) => {
                 namespace::enter(open(path)?.as_fd(), kind)
                     .map_err(RuntimeError::file(path, "setns"))?;
@@ -178,25 +275,30 @@ fn enter_namespaces(
         rustix::system::setdomainname(description.spec.domainname.as_bytes())
             .map_err(RuntimeError::step("setdomainname"))?;
     }
-    clocks(description)?;
+    clocks(description, joined)?;
     sysctls(description)?;
     let mut join = vec![
         (NamespaceKind::Ipc, open("/proc/self/ns/ipc".as_ref())?),
         (NamespaceKind::Uts, open("/proc/self/ns/uts".as_ref())?),
     ];
-    if let Origin::Join(path) = &namespaces.pid {
-        join.push((NamespaceKind::Pid, open(path)?));
+    match (pid, &namespaces.pid) {
+        (Some(pid), _) => join.push((NamespaceKind::Pid, pid)),
+        (None, Origin::Join(path)) => join.push((NamespaceKind::Pid, open(path)?)),
+        _ => {}
     }
     Ok(join)
 }
 
 /// The guest is born into the time namespace; the app kernel keeps the host's clocks.
-fn clocks(description: &Description) -> Result<(), RuntimeError> {
+fn clocks(description: &Description, joined: Joined) -> Result<(), RuntimeError> {
     let linux = &description.spec.linux;
     let namespaces = linux.namespaces.iter();
     let Some(wanted) = namespaces.clone().find(|wanted| wanted.kind == "time") else {
         return Ok(());
     };
+    if !wanted.path.is_empty() && joined == Joined::Already {
+        return Ok(());
+    }
     if !wanted.path.is_empty() {
         let path = std::path::Path::new(&wanted.path);
         return namespace::enter_time(open(path)?.as_fd())
@@ -258,7 +360,7 @@ fn start_loopback() -> Result<std::thread::JoinHandle<Result<(), rustix::io::Err
         .map_err(RuntimeError::step("start a thread"))
 }
 
-fn open(path: &std::path::Path) -> Result<OwnedFd, RuntimeError> {
+pub(super) fn open(path: &std::path::Path) -> Result<OwnedFd, RuntimeError> {
     Ok(std::fs::File::open(path)
         .map_err(RuntimeError::file(path, "open"))?
         .into())
@@ -292,7 +394,7 @@ fn plan(
         control,
         boot: boot.try_clone().map_err(RuntimeError::step("dup"))?,
         console,
-        guest_cgroups: description.cgroup.guest_files(Inherited::FromKernel)?,
+        guest_cgroups: Vec::new(),
         cgroup_dirs: description.cgroup.directories()?,
         join,
         devices: devices::openable(&cgroup::devices::rules(spec))?,

@@ -5,11 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use caisson_sys::guest::{self, Guest, Setup};
 use caisson_sys::landlock::{self, Scope};
-use caisson_sys::namespace;
-use caisson_wire::{ProcessSpec, Request, Response};
+use caisson_sys::user_namespace::{self, Ids};
+use caisson_sys::{credentials, namespace};
+use caisson_wire::{FilterFacts, ProcessSpec, Request, Response};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 
-use super::{ask, converse};
+use super::{Door, birth, converse, entrance};
 use crate::RuntimeError;
 use crate::cgroup::Inherited;
 use crate::process::ProcessId;
@@ -40,7 +41,16 @@ pub(super) fn exec(exec: &Exec<'_>) -> Result<Running, RuntimeError> {
     let root = container_root(exec)?;
     let (console, slave) = terminal(exec)?;
     let null = container_null(root.as_fd());
-    let mut guest = Unadopted(Some(spawn(exec, &init, slave.as_ref(), null.as_ref())?));
+    let facts = filter_facts(exec)?;
+    // From here on this process may have other rights, which do not reach the socket.
+    let door = Door::open(exec.entry)?;
+    let mut guest = Unadopted(Some(spawn(
+        exec,
+        &facts,
+        &init,
+        slave.as_ref(),
+        null.as_ref(),
+    )?));
     let Some(made) = &guest.0 else {
         return Err(RuntimeError::NotRunning);
     };
@@ -51,7 +61,7 @@ pub(super) fn exec(exec: &Exec<'_>) -> Result<Running, RuntimeError> {
         process: with_home(exec, root.as_fd()),
     };
     let listener: Vec<BorrowedFd<'_>> = made.listener.iter().map(AsFd::as_fd).collect();
-    ask(exec.entry, &request, &listener)?;
+    door.ask(&request, &listener)?;
     // From here on it is like any other child.
     guest.0 = None;
     Ok(Running { process, console })
@@ -98,7 +108,7 @@ fn terminal(exec: &Exec<'_>) -> Result<(Option<OwnedFd>, Option<OwnedFd>), Runti
         rows: size.rows,
         columns: size.columns,
     };
-    let mut fds = ask(exec.entry, &request, &[])?.into_iter();
+    let mut fds = Door::open(exec.entry)?.ask(&request, &[])?.into_iter();
     match (fds.next(), fds.next()) {
         (Some(master), Some(slave)) => Ok((Some(master), Some(slave))),
         _ => Err(RuntimeError::Sandbox {
@@ -107,22 +117,45 @@ fn terminal(exec: &Exec<'_>) -> Result<(Option<OwnedFd>, Option<OwnedFd>), Runti
     }
 }
 
+/// The ids of the user namespace in which the sandbox process is. A caller without rights of its own enters it: who has
+/// made it has rights there.
+fn settle(exec: &Exec<'_>) -> Result<Ids, RuntimeError> {
+    const SYS_ADMIN: u64 = 1 << 21;
+    let sandbox = exec.state.sandbox.ok_or(RuntimeError::NotRunning)?;
+    let ids = crate::user_namespace::ids_of(&sandbox.pid.to_string())?;
+    if ids.are_the_hosts() {
+        return Ok(ids);
+    }
+    entrance::raise(&exec.process.rlimits);
+    let (effective, _) =
+        credentials::capabilities().map_err(RuntimeError::step("read own capabilities"))?;
+    if effective & SYS_ADMIN == 0 {
+        let path = format!("/proc/{}/ns/user", sandbox.pid);
+        let user = birth::open(path.as_ref())?;
+        user_namespace::enter_as_root(user.as_fd(), || ())
+            .map_err(RuntimeError::step("enter the user namespace"))?;
+    }
+    Ok(ids)
+}
+
+fn filter_facts(exec: &Exec<'_>) -> Result<FilterFacts, RuntimeError> {
+    match converse(exec.entry, &Request::Filter, &[])? {
+        (Response::Filter(facts), _) => Ok(facts),
+        _ => Err(RuntimeError::Sandbox {
+            message: "unexpected answer to a request for the filter".into(),
+        }),
+    }
+}
+
 fn spawn(
     exec: &Exec<'_>,
+    facts: &FilterFacts,
     init: &OwnedFd,
     slave: Option<&OwnedFd>,
     null: Option<&OwnedFd>,
 ) -> Result<Guest, RuntimeError> {
-    let facts = match converse(exec.entry, &Request::Filter, &[])? {
-        (Response::Filter(facts), _) => facts,
-        _ => {
-            return Err(RuntimeError::Sandbox {
-                message: "unexpected answer to a request for the filter".into(),
-            });
-        }
-    };
     let profile = seccomp::profile(&exec.state.spec)?;
-    let filter = caisson_kernel::guest_filter(&facts, profile.as_ref());
+    let filter = caisson_kernel::guest_filter(facts, profile.as_ref());
     let landlock =
         landlock::deny_all(Scope::Files).map_err(RuntimeError::step("landlock_create_ruleset"))?;
     let files = exec.cgroup.guest_files(Inherited::Nothing)?;
@@ -139,7 +172,9 @@ fn spawn(
     let stdio = stdio.map(|fd| null.filter(|_| is_null(fd)).map_or(fd, AsFd::as_fd));
     let host_proc =
         std::fs::File::open("/proc").map_err(RuntimeError::file("/proc".as_ref(), "open"))?;
+    let ids = settle(exec)?;
     let setup = Setup {
+        ids: &ids,
         host_proc: host_proc.as_fd(),
         filter: &filter,
         cgroups: &cgroups,

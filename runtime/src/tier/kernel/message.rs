@@ -6,6 +6,7 @@ use caisson_wire::{BootReply, ProcessSpec, TraceScope, TransportKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::entrance::Entrance;
 use crate::cgroup::Cgroup;
 use crate::log::Format;
 use crate::namespace::Namespaces;
@@ -27,8 +28,19 @@ pub(super) struct Description {
     pub(super) transport: TransportKind,
     /// A log of calls comes with the message, behind the descriptors that always do.
     pub(super) strace: Option<TraceScope>,
-    /// The runtime's log comes last.
+    /// Then the runtime's log.
     pub(super) log: Option<Format>,
+    /// What is lent to a sandbox in a user namespace of its own comes last.
+    pub(super) lent: Option<Loan>,
+}
+
+/// In this order: the cgroups' files, the root file system, sources of bind mounts.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Loan {
+    pub(super) cgroups: usize,
+    pub(super) root: bool,
+    /// Indexes into `mounts`.
+    pub(super) sources: Vec<usize>,
 }
 
 impl Description {
@@ -44,6 +56,7 @@ impl Description {
             transport: from.state.transport,
             strace: from.strace.as_ref().map(|(_, scope)| *scope),
             log: from.log.as_ref().map(|(_, format)| *format),
+            lent: None,
         }
     }
 }
@@ -51,6 +64,8 @@ impl Description {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Down {
+    /// Enter the user namespace that comes beside this first.
+    Enter(Box<Entrance>),
     Build(Box<Description>),
     /// The hooks of the runtime's side have run.
     GoOn,

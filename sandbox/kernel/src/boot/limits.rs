@@ -54,8 +54,10 @@ fn write_oom_score_adj(kernel: &Kernel, pid: i32, value: i32) -> Result<(), Errn
     )?;
     match rustix::io::write(&file, value.to_string().as_bytes()) {
         Ok(_) => Ok(()),
-        // Lowering needs CAP_SYS_RESOURCE, which some hosts do not have.
-        Err(Errno::ACCESS | Errno::PERM) if !caisson_sys::credentials::can_raise_limits() => {
+        // Lowering needs the host's CAP_SYS_RESOURCE, which not everybody has.
+        Err(Errno::ACCESS | Errno::PERM)
+            if !kernel.ids.are_the_hosts() || !caisson_sys::credentials::can_raise_limits() =>
+        {
             tracing::warn!(value, "oom_score_adj cannot be lowered on this host");
             Ok(())
         }

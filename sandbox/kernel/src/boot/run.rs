@@ -86,7 +86,8 @@ struct Sandbox {
     process: ProcessSpec,
 }
 
-fn stand_up(prepared: Prepared, mut boot: Boot) -> Result<Sandbox, BootError> {
+fn stand_up(mut prepared: Prepared, mut boot: Boot) -> Result<Sandbox, BootError> {
+    let mut prepared_mounts = prepared.host_mounts.take();
     caisson_sys::signal::prepare_wake();
     rustix::process::umask(Mode::empty());
     let view = prepared.view.clone();
@@ -100,6 +101,7 @@ fn stand_up(prepared: Prepared, mut boot: Boot) -> Result<Sandbox, BootError> {
         .map_err(BootError::host("look at the container's mounts"))?;
     let may_mount = mounts.enabled();
     kernel.mounts.get_or_init(|| mounts);
+    check_user(&kernel, &boot.process)?;
     let cwd = working_directory(&boot.process)?;
     let console = boot
         .console
@@ -116,8 +118,11 @@ fn stand_up(prepared: Prepared, mut boot: Boot) -> Result<Sandbox, BootError> {
     let kill_on_error = KillOnDrop(Some(init.pidfd.as_fd()));
     limits::apply(&kernel, init.pid, &boot.process)?;
     if let Some(context) = &init.proc_context {
-        let mount = procfs::mount_context(context.as_fd())
-            .map_err(BootError::host("fsmount of the guest's procfs"))?;
+        let mount = match prepared_mounts.take() {
+            Some(place) => procfs::mount_context_in(place.as_fd(), context.as_fd()),
+            None => procfs::mount_context(context.as_fd()),
+        };
+        let mount = mount.map_err(BootError::host("fsmount of the guest's procfs"))?;
         kernel.guest_proc.get_or_init(|| Arc::new(mount));
     }
     let fs = Fs {
@@ -177,13 +182,14 @@ fn make_kernel(prepared: Prepared, boot: &mut Boot) -> Result<Kernel, BootError>
         .host_proc()
         .try_clone_to_owned()
         .map_err(BootError::Thread)?;
-    let facts: SystemFacts =
-        facts::collect(boot).map_err(BootError::host("read facts of the host"))?;
+    let facts: SystemFacts = facts::collect(boot, prepared.ids.clone())
+        .map_err(BootError::host("read facts of the host"))?;
     let strace = boot.strace.take();
     Ok(Kernel {
         id: boot.id.clone(),
         root: Directory::new(root),
         host_proc,
+        ids: prepared.ids,
         guest_proc: OnceLock::new(),
         births: Default::default(),
         table: Table::default(),
@@ -235,6 +241,23 @@ fn synthetic_devices() -> Vec<(u64, i64)> {
         })
         .filter_map(|(path, magic)| Some((rustix::fs::stat(*path).ok()?.st_dev, *magic)))
         .collect()
+}
+
+/// Every id of a process must be one of the container's user namespace.
+pub(crate) fn check_user(kernel: &Kernel, process: &ProcessSpec) -> Result<(), BootError> {
+    let own = &kernel.ids;
+    let unmapped = |field, id| BootError::User { field, id };
+    if !own.has_uid(process.uid) {
+        return Err(unmapped("uid", process.uid));
+    }
+    if !own.has_gid(process.gid) {
+        return Err(unmapped("gid", process.gid));
+    }
+    let wrong = |gid: &&u32| !own.setgroups() || !own.has_gid(**gid);
+    match process.additional_gids.iter().find(wrong) {
+        Some(gid) => Err(unmapped("additionalGids", *gid)),
+        None => Ok(()),
+    }
 }
 
 /// Like runc, make the working directory when the image has none.
@@ -349,6 +372,7 @@ fn spawn(kernel: &Kernel, boot: &Boot, console: Option<&Console>) -> Result<Gues
         terminal: console.is_some(),
         hostname: &hostname,
         host_proc: kernel.host_proc(),
+        ids: &kernel.ids,
         landlock: landlock.as_ref().map(AsFd::as_fd),
         umask: boot.process.umask,
         personality: boot.personality,

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use caisson_sys::file::{access_at, is_being_written};
-use caisson_sys::guest::GUEST_HOST_ID;
+use caisson_sys::user_namespace::Ids;
 use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags, fstat, openat};
 use rustix::io::Errno;
 
@@ -66,7 +66,7 @@ pub fn open_program(
             continue;
         }
         let interpreter = elf_interpreter(call, file.as_fd(), start)?;
-        let privileges = privileges(file.as_fd())?;
+        let privileges = privileges(&call.kernel.ids, file.as_fd())?;
         let exe = call.kernel.path_of(file.as_fd())?;
         return Ok(Program {
             file,
@@ -233,8 +233,9 @@ fn elf_interpreter(
     Ok(Some(interpreter))
 }
 
-/// Set-user-ID, set-group-ID and file capabilities, as far as the mount lets them count.
-fn privileges(file: BorrowedFd<'_>) -> Result<FilePrivileges, Errno> {
+/// Set-user-ID, set-group-ID and file capabilities, as far as the mount lets them count and the container has the
+/// owners.
+fn privileges(own: &Ids, file: BorrowedFd<'_>) -> Result<FilePrivileges, Errno> {
     let mut value = [0u8; 32];
     let capabilities = match rustix::fs::fgetxattr(file, c"security.capability", &mut value[..]) {
         Ok(length) => parse_file_capabilities(&value[..length]),
@@ -251,7 +252,8 @@ fn privileges(file: BorrowedFd<'_>) -> Result<FilePrivileges, Errno> {
         .f_flag
         .contains(StatVfsMountFlags::NOSUID);
     // What guests make without a name (memfd_create) belongs to their common host user, whom none of them may become.
-    if nosuid || stat.st_uid == GUEST_HOST_ID {
+    let is_owned = own.owns(stat.st_uid, stat.st_gid);
+    if nosuid || stat.st_uid == own.host_uid() && own.host_uid() != 0 || !is_owned {
         return Ok(FilePrivileges::default());
     }
     Ok(FilePrivileges {

@@ -26,7 +26,7 @@ mod wire;
 mod tests;
 
 pub use limits::Memory;
-pub use mount::{Kind, Protection, ServerHandle, mount};
+pub use mount::{Kind, Protection, ServerHandle, mount, open_device as open_fuse};
 pub use view::{
     CapabilityMasks, CgroupVersion, Guests, Ids, MAGIC_LINK, MagicKind, MagicLink, Owner,
     ProcessFacts, SystemFacts, WalkMode, Walker,

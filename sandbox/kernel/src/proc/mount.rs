@@ -5,7 +5,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -73,13 +73,25 @@ impl ServerHandle {
     }
 }
 
-/// Mounts the tree of `kind` at the directory `target` and serves it from threads of this process.
-pub fn mount(target: &Path, kind: Kind, guests: Arc<dyn Guests>) -> io::Result<ServerHandle> {
+/// Mounts the tree of `kind` at the directory `target` and serves it from threads of this process, through `device`
+/// if /dev/fuse has been opened for it already.
+pub fn mount(
+    target: &Path,
+    kind: Kind,
+    device: Option<OwnedFd>,
+    guests: Arc<dyn Guests>,
+) -> io::Result<ServerHandle> {
     match kind {
         // Its contents can depend on a second reader, see `server`; those of /sys never touch guest memory.
         Kind::Proc => {
             let tree = ProcTree::new(Arc::clone(&guests));
-            start(target, "proc", MsFlags::empty(), 2, guests, tree)
+            let how = How {
+                name: "proc",
+                flags: MsFlags::empty(),
+                threads: 2,
+                device,
+            };
+            start(target, how, guests, tree)
         }
         Kind::Sys(protection) => {
             let flags = match protection {
@@ -87,9 +99,22 @@ pub fn mount(target: &Path, kind: Kind, guests: Arc<dyn Guests>) -> io::Result<S
                 Protection::Writable => MsFlags::empty(),
             };
             let tree = SysTree::new(Arc::clone(&guests));
-            start(target, "sysfs", flags, 1, guests, tree)
+            let how = How {
+                name: "sysfs",
+                flags,
+                threads: 1,
+                device,
+            };
+            start(target, how, guests, tree)
         }
     }
+}
+
+struct How {
+    name: &'static str,
+    flags: MsFlags,
+    threads: usize,
+    device: Option<OwnedFd>,
 }
 
 /// The mount is made by its first serving thread, in a descriptor table that only its servers share. A thread of
@@ -97,12 +122,11 @@ pub fn mount(target: &Path, kind: Kind, guests: Arc<dyn Guests>) -> io::Result<S
 /// device: the connection would never end, and neither would the wait.
 fn start<T: Tree>(
     target: &Path,
-    name: &'static str,
-    flags: MsFlags,
-    threads: usize,
+    how: How,
     guests: Arc<dyn Guests>,
     tree: T,
 ) -> io::Result<ServerHandle> {
+    let (name, threads) = (how.name, how.threads);
     // Its descriptors are those of the other table: no server may be the last to let go of it.
     std::mem::forget(Arc::clone(&guests));
     let (tell, told) = mpsc::sync_channel(1);
@@ -111,8 +135,15 @@ fn start<T: Tree>(
     let own = Arc::clone(&worker);
     let first = builder(name).spawn(move || {
         let stand_up = || -> io::Result<_> {
-            descriptor::own_table(&[guests.host_proc()])?;
-            let server = Arc::new(Server::new(mount_device(&target, name, flags)?, tree));
+            let given = how.device.as_ref().map(AsFd::as_fd);
+            let keep: Vec<BorrowedFd<'_>> = given.into_iter().chain([guests.host_proc()]).collect();
+            descriptor::own_table(&keep)?;
+            let device = match how.device {
+                Some(device) => device,
+                None => open_device()?,
+            };
+            mount_device(&target, name, how.flags, &device)?;
+            let server = Arc::new(Server::new(device, tree));
             let others = (1..threads)
                 .map(|_| another(name, &server))
                 .collect::<io::Result<Vec<_>>>();
@@ -156,13 +187,17 @@ fn another<T: Tree>(
         .map(|thread| (thread, worker))
 }
 
-fn mount_device(target: &Path, name: &str, flags: MsFlags) -> io::Result<OwnedFd> {
-    let device: OwnedFd = OpenOptions::new()
+/// Its mount has to be made in the user namespace that has opened it.
+pub fn open_device() -> io::Result<OwnedFd> {
+    let device = OpenOptions::new()
         .read(true)
         .write(true)
         .open("/dev/fuse")
-        .map_err(|error| io::Error::new(error.kind(), format!("/dev/fuse: {error}")))?
-        .into();
+        .map_err(|error| io::Error::new(error.kind(), format!("/dev/fuse: {error}")))?;
+    Ok(device.into())
+}
+
+fn mount_device(target: &Path, name: &str, flags: MsFlags, device: &OwnedFd) -> io::Result<()> {
     let flags = flags | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let options = format!(
         "fd={},rootmode=40555,user_id=0,group_id=0,default_permissions,allow_other",
@@ -175,5 +210,5 @@ fn mount_device(target: &Path, name: &str, flags: MsFlags) -> io::Result<OwnedFd
         flags,
         Some(options.as_str()),
     )?;
-    Ok(device)
+    Ok(())
 }

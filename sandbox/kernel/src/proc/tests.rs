@@ -165,7 +165,7 @@ impl Stand {
         let directory = std::env::temp_dir().join(format!("caisson-{kind:?}-{}", processes.id()));
         fs::create_dir(&directory).unwrap();
         caisson_sys::signal::prepare_wake();
-        let mount = super::mount(&directory, kind, Arc::new(fake)).unwrap();
+        let mount = super::mount(&directory, kind, None, Arc::new(fake)).unwrap();
         Stand {
             directory,
             mount,

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use caisson_sys::sysv::Kind;
+use caisson_sys::user_namespace;
 use nix::errno::Errno;
 
 use crate::ipc::Object;
@@ -126,6 +127,8 @@ pub struct SystemFacts {
     pub boot_id: String,
     /// The oom_score_adj of the configuration: the floor to which a guest may lower its own.
     pub oom_score_adj: i32,
+    /// The ids that the container has.
+    pub ids: user_namespace::Ids,
 }
 
 /// Why the app kernel walks a path.
@@ -218,6 +221,7 @@ impl SystemFacts {
             sysctl: self.sysctl.clone(),
             boot_id: self.boot_id.clone(),
             oom_score_adj: self.oom_score_adj,
+            ids: self.ids.clone(),
         }
     }
 

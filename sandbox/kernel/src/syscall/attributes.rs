@@ -4,7 +4,6 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use caisson_sys::file::{access_at, stat_at, truncate_path};
-use caisson_sys::guest::GUEST_HOST_ID;
 use rustix::fs::{
     AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_NOW, Uid, chmodat, chownat,
     fchmod as host_fchmod, fchown as host_fchown, fstat, futimens, utimensat as host_utimensat,
@@ -68,7 +67,7 @@ fn on_descriptor(
 ) -> Result<Reply, Errno> {
     let fd = call.fd(number)?;
     call.assume()?;
-    if made_natively(fd.as_fd())? {
+    if made_natively(call, fd.as_fd())? {
         // To the host all guests are one user; who has the descriptor is taken for the owner.
         call.servant.assume_self()?;
     }
@@ -93,8 +92,8 @@ fn on_empty_path(
 
 /// Whether a guest made the file behind a descriptor without the app kernel: a memfd, a pipe, a socket. Then it belongs
 /// to the host user that is behind all guests.
-fn made_natively(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
-    Ok(fstat(fd)?.st_uid == GUEST_HOST_ID)
+fn made_natively(call: &Call<'_>, fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    Ok(fstat(fd)?.st_uid == call.kernel.ids.host_uid())
 }
 
 pub fn chown(call: &mut Call<'_>) -> Result<Reply, Errno> {
@@ -113,13 +112,15 @@ pub fn fchownat(call: &mut Call<'_>) -> Result<Reply, Errno> {
     change_owner(call, call.int(0), 1, flags)
 }
 
-/// New owner and group; -1 leaves one as it is.
-fn owner(call: &Call<'_>, first: usize) -> (Option<Uid>, Option<Gid>) {
+/// New owner and group; -1 leaves one as it is. `EINVAL` for ids that the container does not have.
+fn owner(call: &Call<'_>, first: usize) -> Result<(Option<Uid>, Option<Gid>), Errno> {
     let id = |index: usize| Some(call.uint(index)).filter(|id| *id != u32::MAX);
-    (
-        id(first).map(Uid::from_raw),
-        id(first + 1).map(Gid::from_raw),
-    )
+    let (uid, gid) = (id(first), id(first + 1));
+    let own = &call.kernel.ids;
+    if uid.is_some_and(|uid| !own.has_uid(uid)) || gid.is_some_and(|gid| !own.has_gid(gid)) {
+        return Err(Errno::INVAL);
+    }
+    Ok((uid.map(Uid::from_raw), gid.map(Gid::from_raw)))
 }
 
 fn change_owner(
@@ -128,7 +129,7 @@ fn change_owner(
     path: usize,
     flags: i32,
 ) -> Result<Reply, Errno> {
-    let (uid, gid) = owner(call, path + 1);
+    let (uid, gid) = owner(call, path + 1)?;
     let path = call.path(path)?;
     if path.is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
         return on_empty_path(call, directory, |fd| {
@@ -143,12 +144,12 @@ fn change_owner(
 }
 
 pub fn fchown(call: &mut Call<'_>) -> Result<Reply, Errno> {
-    let (uid, gid) = owner(call, 1);
+    let (uid, gid) = owner(call, 1)?;
     let credentials = call.credentials();
     let may_keep = credentials.can(Capability::Chown)
         || (uid.is_none_or(|uid| uid.as_raw() == credentials.fsuid)
             && gid.is_none_or(|gid| credentials.in_group(gid.as_raw())));
-    if !may_keep && made_natively(call.fd(call.int(0))?.as_fd())? {
+    if !may_keep && made_natively(call, call.fd(call.int(0))?.as_fd())? {
         return Err(Errno::PERM);
     }
     on_descriptor(call, call.int(0), |fd| host_fchown(fd, uid, gid))

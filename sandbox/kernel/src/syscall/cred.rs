@@ -96,7 +96,7 @@ fn fix_file_capabilities(old: &Credentials, new: &mut Credentials) {
 }
 
 pub fn setuid(call: &mut Call<'_>) -> Result<Reply, Errno> {
-    let uid = valid(call.uint(0))?;
+    let uid = valid_uid(call, call.uint(0))?;
     let mut new = (*call.credentials()).clone();
     if new.can(Capability::Setuid) {
         (new.ruid, new.suid) = (uid, uid);
@@ -108,7 +108,7 @@ pub fn setuid(call: &mut Call<'_>) -> Result<Reply, Errno> {
 }
 
 pub fn setgid(call: &mut Call<'_>) -> Result<Reply, Errno> {
-    let gid = valid(call.uint(0))?;
+    let gid = valid_gid(call, call.uint(0))?;
     let mut new = (*call.credentials()).clone();
     if new.can(Capability::Setgid) {
         (new.rgid, new.sgid) = (gid, gid);
@@ -119,21 +119,36 @@ pub fn setgid(call: &mut Call<'_>) -> Result<Reply, Errno> {
     commit(call, new)
 }
 
-/// -1 is no id.
-fn valid(id: u32) -> Result<u32, Errno> {
-    if id == UNCHANGED {
-        Err(Errno::INVAL)
-    } else {
-        Ok(id)
+/// `EINVAL` for -1, which is no id, and for ids that the container's user namespace does not map.
+fn valid_uid(call: &Call<'_>, uid: u32) -> Result<u32, Errno> {
+    let known = call.kernel.ids.has_uid(uid);
+    known.then_some(uid).ok_or(Errno::INVAL)
+}
+
+/// As [`valid_uid`].
+fn valid_gid(call: &Call<'_>, gid: u32) -> Result<u32, Errno> {
+    let known = call.kernel.ids.has_gid(gid);
+    known.then_some(gid).ok_or(Errno::INVAL)
+}
+
+/// The uid in an argument that may be -1 for "as it is".
+fn given_uid(call: &Call<'_>, index: usize) -> Result<Option<u32>, Errno> {
+    match call.uint(index) {
+        UNCHANGED => Ok(None),
+        uid => valid_uid(call, uid).map(Some),
     }
 }
 
-fn given(id: u32) -> Option<u32> {
-    Some(id).filter(|id| *id != UNCHANGED)
+/// As [`given_uid`].
+fn given_gid(call: &Call<'_>, index: usize) -> Result<Option<u32>, Errno> {
+    match call.uint(index) {
+        UNCHANGED => Ok(None),
+        gid => valid_gid(call, gid).map(Some),
+    }
 }
 
 pub fn setreuid(call: &mut Call<'_>) -> Result<Reply, Errno> {
-    let (real, effective) = (given(call.uint(0)), given(call.uint(1)));
+    let (real, effective) = (given_uid(call, 0)?, given_uid(call, 1)?);
     let old = call.credentials();
     let mut new = (*old).clone();
     let privileged = old.can(Capability::Setuid);
@@ -157,7 +172,7 @@ pub fn setreuid(call: &mut Call<'_>) -> Result<Reply, Errno> {
 }
 
 pub fn setregid(call: &mut Call<'_>) -> Result<Reply, Errno> {
-    let (real, effective) = (given(call.uint(0)), given(call.uint(1)));
+    let (real, effective) = (given_gid(call, 0)?, given_gid(call, 1)?);
     let old = call.credentials();
     let mut new = (*old).clone();
     let privileged = old.can(Capability::Setgid);
@@ -181,7 +196,11 @@ pub fn setregid(call: &mut Call<'_>) -> Result<Reply, Errno> {
 }
 
 pub fn setresuid(call: &mut Call<'_>) -> Result<Reply, Errno> {
-    let wanted = [0, 1, 2].map(|index| given(call.uint(index)));
+    let wanted = [
+        given_uid(call, 0)?,
+        given_uid(call, 1)?,
+        given_uid(call, 2)?,
+    ];
     let old = call.credentials();
     let have = [old.ruid, old.euid, old.suid];
     if !old.can(Capability::Setuid) && wanted.iter().flatten().any(|uid| !have.contains(uid)) {
@@ -196,7 +215,11 @@ pub fn setresuid(call: &mut Call<'_>) -> Result<Reply, Errno> {
 }
 
 pub fn setresgid(call: &mut Call<'_>) -> Result<Reply, Errno> {
-    let wanted = [0, 1, 2].map(|index| given(call.uint(index)));
+    let wanted = [
+        given_gid(call, 0)?,
+        given_gid(call, 1)?,
+        given_gid(call, 2)?,
+    ];
     let old = call.credentials();
     let have = [old.rgid, old.egid, old.sgid];
     if !old.can(Capability::Setgid) && wanted.iter().flatten().any(|gid| !have.contains(gid)) {
@@ -216,7 +239,7 @@ pub fn setfsuid(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let old = call.credentials();
     let allowed =
         old.can(Capability::Setuid) || [old.ruid, old.euid, old.suid, old.fsuid].contains(&uid);
-    if uid != UNCHANGED && allowed && uid != old.fsuid {
+    if call.kernel.ids.has_uid(uid) && allowed && uid != old.fsuid {
         let mut new = (*old).clone();
         new.fsuid = uid;
         commit(call, new)?;
@@ -229,7 +252,7 @@ pub fn setfsgid(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let old = call.credentials();
     let allowed =
         old.can(Capability::Setgid) || [old.rgid, old.egid, old.sgid, old.fsgid].contains(&gid);
-    if gid != UNCHANGED && allowed && gid != old.fsgid {
+    if call.kernel.ids.has_gid(gid) && allowed && gid != old.fsgid {
         let mut new = (*old).clone();
         new.fsgid = gid;
         commit(call, new)?;
@@ -252,7 +275,8 @@ pub fn getgroups(call: &mut Call<'_>) -> Result<Reply, Errno> {
 
 pub fn setgroups(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let count = call.int(0);
-    if !call.credentials().can(Capability::Setgid) {
+    let own = &call.kernel.ids;
+    if !call.credentials().can(Capability::Setgid) || !own.setgroups() {
         return Err(Errno::PERM);
     }
     let count = usize::try_from(count)
@@ -267,7 +291,7 @@ pub fn setgroups(call: &mut Call<'_>) -> Result<Reply, Errno> {
         .iter()
         .map(|word| u32::from_ne_bytes(*word))
         .collect();
-    if groups.contains(&UNCHANGED) {
+    if groups.iter().any(|gid| !own.has_gid(*gid)) {
         return Err(Errno::INVAL);
     }
     groups.sort_unstable();

@@ -6,7 +6,7 @@
 use std::ffi::CStr;
 
 use super::handshake::Handshake;
-use super::{GUEST_HOST_ID, Reach, Setup};
+use super::{Reach, Setup};
 
 pub(super) enum Origin {
     /// First process, born into new namespaces.
@@ -21,6 +21,18 @@ pub(super) struct Plan<'a> {
     pub(super) handshake: &'a Handshake,
     pub(super) alive_read: i32,
     pub(super) alive_write: i32,
+    pub(super) identity: Identity,
+}
+
+/// Who the guest process is to the host kernel.
+#[derive(Clone, Copy)]
+pub(super) struct Identity {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    /// Supplementary groups can be dropped.
+    pub(super) setgroups: bool,
+    /// The app kernel has rights in the container's user namespace only.
+    pub(super) namespaced: bool,
 }
 
 macro_rules! steps {
@@ -319,18 +331,20 @@ impl Child<'_> {
                 );
                 capability += 1;
             }
-            let id = GUEST_HOST_ID;
+            let Identity { uid, gid, .. } = self.0.identity;
+            if self.0.identity.setgroups {
+                self.need(
+                    Step::Identity,
+                    libc::syscall(libc::SYS_setgroups, 0, 0usize),
+                );
+            }
             self.need(
                 Step::Identity,
-                libc::syscall(libc::SYS_setgroups, 0, 0usize),
+                libc::syscall(libc::SYS_setresgid, gid, gid, gid),
             );
             self.need(
                 Step::Identity,
-                libc::syscall(libc::SYS_setresgid, id, id, id),
-            );
-            self.need(
-                Step::Identity,
-                libc::syscall(libc::SYS_setresuid, id, id, id),
+                libc::syscall(libc::SYS_setresuid, uid, uid, uid),
             );
             let header = [0x2008_0522u32, 0];
             let none = [0u32; 6];
@@ -338,6 +352,14 @@ impl Child<'_> {
                 Step::Capabilities,
                 libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()),
             );
+            if self.0.identity.namespaced {
+                // Until its first exec the memory of a process that `caisson exec` has made belongs to the host's
+                // user namespace, in which the app kernel has no rights: it can look at a dumpable process only.
+                self.need(
+                    Step::Identity,
+                    libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0).into(),
+                );
+            }
         }
     }
 

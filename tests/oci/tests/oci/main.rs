@@ -6,3 +6,4 @@ mod host;
 mod lifecycle;
 mod nested;
 mod rootfs;
+mod user_namespace;

@@ -7,6 +7,7 @@
 mod access;
 mod cgroup;
 mod comm;
+mod ids;
 mod limits;
 mod maps;
 mod mounts;

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::node::Subject;
-use super::{cgroup, comm, limits, maps, mounts, stat, status};
+use super::{cgroup, comm, ids, limits, maps, mounts, stat, status};
 
 #[derive(Clone, Copy)]
 pub(super) enum Source {
@@ -125,7 +125,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     guarded("cwd", 0o777, Source::Cwd),
     guarded("environ", 0o400, Guest),
     guarded("exe", 0o777, Source::Exe),
-    both("gid_map", 0o644, Constant(IDENTITY_MAP)),
+    both("gid_map", 0o644, Made(ids::gid_map)),
     guarded("io", 0o400, Guest),
     both("limits", 0o444, Made(limits::limits)),
     both("loginuid", 0o644, Constant("4294967295")),
@@ -142,7 +142,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     both("sched", 0o644, Guest),
     both("schedstat", 0o444, Guest),
     both("sessionid", 0o444, Constant("4294967295")),
-    process("setgroups", 0o644, Constant("allow\n")),
+    process("setgroups", 0o644, Made(ids::setgroups)),
     guarded("smaps", 0o444, Made(maps::smaps)),
     guarded("smaps_rollup", 0o444, Guest),
     both("stat", 0o444, Made(stat::stat)),
@@ -156,7 +156,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         guarded: true,
         source: Guest,
     },
-    both("uid_map", 0o644, Constant(IDENTITY_MAP)),
+    both("uid_map", 0o644, Made(ids::uid_map)),
     both("wchan", 0o444, Constant("0")),
     guarded("stack", 0o400, Fails(Errno::EACCES)),
     guarded("syscall", 0o400, Guest),

@@ -3,8 +3,7 @@
 //! The host's objects belong to the sandbox's host user with mode 0600, so that the guests' native calls reach
 //! them. Whether a guest may make a call is decided here, by [`crate::ipc::Object`].
 
-use caisson_sys::guest::GUEST_HOST_ID;
-use caisson_sys::socket::{EffectiveIds, with_effective_ids};
+use caisson_sys::socket::{EffectiveIds, Groups, with_effective_ids};
 use caisson_sys::sysv::{self, Kind};
 use rustix::io::Errno;
 
@@ -40,12 +39,16 @@ pub(super) fn as_host_user<R>(
     call.servant.obey_limits()?;
     let credentials = call.credentials();
     let ids = EffectiveIds {
-        uid: GUEST_HOST_ID,
-        gid: GUEST_HOST_ID,
+        uid: call.kernel.ids.host_uid(),
+        gid: call.kernel.ids.host_gid(),
         fsuid: credentials.fsuid,
         fsgid: credentials.fsgid,
     };
-    with_effective_ids(ids, &[], &credentials.groups, work)?
+    let groups = call.kernel.ids.setgroups().then_some(Groups {
+        during: &[],
+        after: &credentials.groups,
+    });
+    with_effective_ids(ids, groups, work)?
 }
 
 /// The call's own meaning is in registers that were checked, or there is nothing that could be checked.
@@ -175,7 +178,8 @@ pub(super) fn change(call: &mut Call<'_>, kind: Kind, id: i32, at: u64) -> Resul
         return Err(Errno::PERM);
     }
     let (uid, gid) = (word(&state, UID_AT), word(&state, GID_AT));
-    if uid == u32::MAX || gid == u32::MAX {
+    let own = &call.kernel.ids;
+    if !own.has_uid(uid) || !own.has_gid(gid) {
         return Err(Errno::INVAL);
     }
     let changed = Object {
@@ -185,8 +189,8 @@ pub(super) fn change(call: &mut Call<'_>, kind: Kind, id: i32, at: u64) -> Resul
         ..object
     };
     // The host's object stays the host user's.
-    for at in [UID_AT, GID_AT] {
-        state[at..at + 4].copy_from_slice(&GUEST_HOST_ID.to_ne_bytes());
+    for (at, id) in [(UID_AT, own.host_uid()), (GID_AT, own.host_gid())] {
+        state[at..at + 4].copy_from_slice(&id.to_ne_bytes());
     }
     state[MODE_AT..MODE_AT + 4].copy_from_slice(&HOST_MODE.to_ne_bytes());
     as_host_user(call, || sysv::control(kind, id, sysv::SET, &mut state))?;

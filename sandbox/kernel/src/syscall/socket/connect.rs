@@ -36,9 +36,12 @@ pub fn listen(call: &mut Call<'_>) -> Result<Reply, Errno> {
         return Err(Errno::OPNOTSUPP);
     }
     call.assume()?;
-    identity::with(&call.credentials(), call.process().guest_pid, || {
-        rustix::net::listen(&socket, backlog)
-    })??;
+    identity::with(
+        &call.kernel.ids,
+        &call.credentials(),
+        call.process().guest_pid,
+        || rustix::net::listen(&socket, backlog),
+    )??;
     Ok(Reply::ZERO)
 }
 
@@ -75,9 +78,12 @@ fn make_connection(
 ) -> Result<Reply, Errno> {
     let credentials = call.credentials();
     let (pid, unix) = (call.process().guest_pid, address.is_unix());
+    let kernel = call.kernel.clone();
     on_address(call, address, |address| {
         if unix {
-            identity::with(&credentials, pid, || host::connect(socket.as_fd(), address))?
+            identity::with(&kernel.ids, &credentials, pid, || {
+                host::connect(socket.as_fd(), address)
+            })?
         } else {
             host::connect(socket.as_fd(), address)
         }

@@ -4,23 +4,25 @@
 //! the peer (`SO_PEERCRED`, `SO_PEERGROUPS`). Here the app kernel makes those calls. It does so with the
 //! guest's effective ids and groups, so that peers outside the sandbox see who it is as well, and hides the
 //! guest's pid, which Linux would not take from us, among the groups: as one group id of a range that no
-//! guest may carry into a socket by itself.
+//! guest may carry into a socket by itself. In a user namespace that does not map that range the pid stays unknown:
+//! peers then see the app kernel's, and guests 0.
 
-use caisson_sys::socket::{EffectiveIds, with_effective_ids};
+use caisson_sys::socket::{EffectiveIds, Groups, with_effective_ids};
+use caisson_sys::user_namespace::{GROUP_MARKS, Ids};
 use rustix::io::Errno;
 
 use crate::task::Credentials;
 
-/// Group ids from here on carry pids. Linux has pids of 22 bits at most (`PID_MAX_LIMIT`), and no use for
-/// such groups: distributions and user id allocations end far below.
-const PID_MARK: u32 = 0xf000_0000;
-const PID_BITS: u32 = 22;
+/// Group ids from here on carry pids.
+const PID_MARK: u32 = GROUP_MARKS.inside;
+const PID_MASK: u32 = GROUP_MARKS.count - 1;
 /// `NGROUPS_MAX`, linux/limits.h.
 const GROUPS_MAX: usize = 65536;
 
 /// Run `work`, a connect or listen, in the name of a guest. The calling thread has taken on the same
 /// credentials for files already.
 pub(super) fn with<R>(
+    own: &Ids,
     credentials: &Credentials,
     guest_pid: i32,
     work: impl FnOnce() -> R,
@@ -31,13 +33,21 @@ pub(super) fn with<R>(
         fsuid: credentials.fsuid,
         fsgid: credentials.fsgid,
     };
-    let marked = marked_groups(credentials, guest_pid);
-    with_effective_ids(ids, &marked, &credentials.groups, work)
+    let during = if own.can_mark_groups() {
+        marked_groups(credentials, guest_pid)
+    } else {
+        plain(&credentials.groups).collect()
+    };
+    let groups = own.setgroups().then_some(Groups {
+        during: &during,
+        after: &credentials.groups,
+    });
+    with_effective_ids(ids, groups, work)
 }
 
 fn marked_groups(credentials: &Credentials, guest_pid: i32) -> Vec<u32> {
     let mut groups: Vec<u32> = plain(&credentials.groups).take(GROUPS_MAX - 1).collect();
-    groups.push(PID_MARK | guest_pid as u32 & ((1 << PID_BITS) - 1));
+    groups.push(PID_MARK | guest_pid as u32 & PID_MASK);
     groups
 }
 
@@ -49,7 +59,7 @@ pub(super) fn plain(groups: &[u32]) -> impl Iterator<Item = u32> {
 /// The guest pid among the groups of a peer, if a guest's socket it is.
 pub(super) fn guest_pid(groups: &[u32]) -> Option<i32> {
     let mark = groups.iter().find(|group| **group >= PID_MARK)?;
-    Some((mark & ((1 << PID_BITS) - 1)) as i32)
+    Some((mark & PID_MASK) as i32)
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use caisson_sys::guest::GUEST_HOST_ID;
 use caisson_sys::layout;
 use caisson_sys::notify::Cloexec;
 use caisson_sys::socket as host;
@@ -47,7 +46,7 @@ impl Peer {
             });
         }
         // A pair that a guest made natively carries the host ids that all guests have.
-        if native.uid == GUEST_HOST_ID {
+        if native.uid == call.kernel.ids.host_uid() {
             let thread = call.kernel.thread(native.pid).ok();
             // Who made it may have ended: then it was a relative of whoever has it now.
             let credentials = thread

@@ -73,6 +73,20 @@ fn make_unprivileged(uids: &[Mapping], gids: &[Mapping]) -> Result<OwnedFd, Runt
     user_namespace::mapped_by(map).map_err(RuntimeError::step("make a user namespace"))?
 }
 
+/// Whether an ordinary user can have a user namespace at all.
+pub fn try_own_id() -> Result<(), RuntimeError> {
+    let own = |outside| {
+        [Mapping {
+            inside: 0,
+            outside,
+            count: 1,
+        }]
+    };
+    let uids = own(rustix::process::geteuid().as_raw());
+    let gids = own(rustix::process::getegid().as_raw());
+    make_unprivileged(&uids, &gids).map(drop)
+}
+
 fn is_own(map: &[Mapping], id: u32) -> bool {
     matches!(map, [only] if only.outside == id && only.count == 1)
 }

@@ -50,6 +50,8 @@ const RUN: &[Package] = &[
     program("runc", "runc"),
     program("crun", "crun"),
     program("podman", "podman"),
+    program("uidmap", "newuidmap"),
+    program("slirp4netns", "slirp4netns"),
     program("mmdebstrap", "mmdebstrap"),
     program("iproute2", "ip"),
     program("procps", "ps"),

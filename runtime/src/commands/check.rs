@@ -1,8 +1,11 @@
-//! `check`: whether this host can run sandboxes, and by which transport.
+//! `check`: whether this host can run sandboxes, by which transport, and for whom.
+
+mod rootless;
 
 use std::path::Path;
 
 use caisson_sys::landlock::{self, Scope};
+use rootless::Rootless;
 use serde_json::json;
 
 use super::print_json;
@@ -21,8 +24,9 @@ struct Finding {
 
 /// Status 1 when something that every sandbox needs is missing.
 pub fn run(_arguments: &Arguments) -> Result<u8, RuntimeError> {
+    let rootless = rootless::look();
     let findings = [
-        root(),
+        user(&rootless),
         kernel(),
         transports(),
         fuse(),
@@ -37,18 +41,20 @@ pub fn run(_arguments: &Arguments) -> Result<u8, RuntimeError> {
         .collect();
     print_json(&json!({
         "ok": good,
+        "rootless": rootless.works,
         "tiers": {"kernel": {"transports": if good { names() } else { vec![] }}},
         "checks": list,
     }))?;
     Ok(u8::from(!good))
 }
 
-fn root() -> Finding {
-    let uid = rustix::process::geteuid().as_raw();
+/// Root can in any case; for others all depends on what is said here.
+fn user(rootless: &Rootless) -> Finding {
+    let uid = rustix::process::geteuid();
     Finding {
-        name: "root",
-        good: uid == 0,
-        detail: format!("effective uid {uid}"),
+        name: "rootless",
+        good: uid.is_root() || rootless.works,
+        detail: format!("effective uid {uid}; {}", rootless.detail),
     }
 }
 

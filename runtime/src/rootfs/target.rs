@@ -20,6 +20,9 @@ pub enum Missing {
 /// As many links as Linux follows in one path.
 const MAX_LINKS: u32 = 40;
 
+/// How often a walk that raced with a change of any mount or directory of the host is done anew.
+const RACES: u32 = 1000;
+
 /// Open what is at `path` below `root`, O_PATH. Absolute links and `..` stay inside.
 pub fn open(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> {
     let path = if path.trim_start_matches('/').is_empty() {
@@ -28,13 +31,17 @@ pub fn open(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> {
         path
     };
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    rustix::fs::openat2(
-        root,
-        path,
-        flags,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-    )
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let attempt = || rustix::fs::openat2(root, path, flags, Mode::empty(), resolve);
+    let mut result = attempt();
+    // Something somewhere was renamed or mounted while the kernel went through a "..", openat2(2).
+    for _ in 0..RACES {
+        if result.as_ref().err() != Some(&Errno::AGAIN) {
+            break;
+        }
+        result = attempt();
+    }
+    result
 }
 
 /// As [`open`], making what is missing on the way.

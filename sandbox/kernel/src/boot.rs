@@ -6,6 +6,7 @@ mod limits;
 mod mounts;
 mod prepared;
 mod run;
+mod spawn;
 
 use std::os::fd::OwnedFd;
 

@@ -89,9 +89,9 @@ fn every_refusal_names_field_and_value() {
             &["linux.namespaces[0].type", "zoo"],
         ),
         (
-            "/linux/namespaces/0/type",
-            json!("user"),
-            &["linux.namespaces[0].type", "user"],
+            "/linux/namespaces/1",
+            json!({"type": "user"}),
+            &["linux.uidMappings", "missing"],
         ),
         (
             "/linux/namespaces/0/path",

@@ -1,20 +1,17 @@
 //! Making the guest init and waiting for its end.
 
-use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use caisson_sys::guest::{self, Guest, Setup};
-use caisson_sys::landlock::{self, Scope};
-use caisson_sys::namespace::{self, Namespaces};
+use caisson_sys::guest::Guest;
 use caisson_sys::procfs;
 use caisson_wire::{BootReply, ProcessSpec, TraceScope};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
 use super::console::{self, Console};
-use super::{Boot, BootError, NamespaceKind, Prepared, Termination, limits};
+use super::{Boot, BootError, Prepared, Termination, limits, spawn};
 use crate::control::{self, Gate};
 use crate::exec;
 use crate::facts;
@@ -114,7 +111,7 @@ fn stand_up(mut prepared: Prepared, mut boot: Boot) -> Result<Sandbox, BootError
         .map_err(BootError::host("open a terminal in /dev/pts"))?;
     take_own_null_device().map_err(BootError::host("replace the host's /dev/null"))?;
     give_stdio_to(boot.process.uid);
-    let init = spawn(&kernel, &boot, console.as_ref())?;
+    let (init, boot, console) = spawn::init(&kernel, boot, console)?;
     let kill_on_error = KillOnDrop(Some(init.pidfd.as_fd()));
     limits::apply(&kernel, init.pid, &boot.process)?;
     if let Some(context) = &init.proc_context {
@@ -335,63 +332,6 @@ fn give_stdio_to(uid: u32) {
             rustix::fs::fchown(stream, Some(rustix::fs::Uid::from_raw(uid)), None).ok();
         }
     }
-}
-
-fn spawn(kernel: &Kernel, boot: &Boot, console: Option<&Console>) -> Result<Guest, BootError> {
-    let mut new = Namespaces::all();
-    for (kind, fd) in &boot.join {
-        let kind = match kind {
-            NamespaceKind::Pid => Namespaces::PID,
-            NamespaceKind::Ipc => Namespaces::IPC,
-            NamespaceKind::Uts => Namespaces::UTS,
-        };
-        namespace::enter(fd.as_fd(), kind)
-            .map_err(BootError::host("setns to a namespace given by path"))?;
-        new.remove(kind);
-    }
-    let filter = crate::filter::compile(&kernel.filter_facts(), boot.profile.as_ref());
-    let landlock =
-        landlock::deny_all(Scope::Files).map_err(BootError::host("landlock_create_ruleset"))?;
-    let cgroups: Vec<BorrowedFd<'_>> = boot.guest_cgroups.iter().map(AsFd::as_fd).collect();
-    let stdio = match console {
-        Some(console) => [console.slave.as_fd(); 3],
-        None => [
-            rustix::stdio::stdin(),
-            rustix::stdio::stdout(),
-            rustix::stdio::stderr(),
-        ],
-    };
-    let hostname = CString::new(boot.hostname.as_str()).map_err(|_| BootError::Host {
-        what: "hostname",
-        errno: Errno::INVAL,
-    })?;
-    let setup = Setup {
-        filter: &filter,
-        cgroups: &cgroups,
-        stdio,
-        terminal: console.is_some(),
-        hostname: &hostname,
-        host_proc: kernel.host_proc(),
-        ids: &kernel.ids,
-        landlock: landlock.as_ref().map(AsFd::as_fd),
-        umask: boot.process.umask,
-        personality: boot.personality,
-        reach: crate::filter::reach(kernel.gateway.kind()),
-    };
-    let guest = guest::spawn_init(&setup, new)?;
-    if !new.contains(Namespaces::PID) {
-        // Nobody whose children are born elsewhere may start threads.
-        own_children(kernel.host_proc())
-            .map_err(BootError::host("setns to the own pid namespace"))?;
-    }
-    Ok(guest)
-}
-
-/// Later children of this process are born in its own pid namespace.
-fn own_children(host_proc: BorrowedFd<'_>) -> Result<(), Errno> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let own = rustix::fs::openat(host_proc, "self/ns/pid", flags, rustix::fs::Mode::empty())?;
-    namespace::enter(own.as_fd(), Namespaces::PID)
 }
 
 /// Ends the init process when the sandbox cannot be completed; with it goes its pid namespace.

@@ -101,9 +101,12 @@ fn features_and_check_say_what_is_there() {
         true
     );
     assert_eq!(features["linux"]["cgroup"]["systemd"], false);
+    let kinds = features["linux"]["namespaces"].as_array().expect("list");
+    assert!(kinds.contains(&"user".into()));
     let check = Done::from(caisson(&["check"])).succeeded().stdout;
     let check: Value = serde_json::from_str(&check).expect("json");
     assert_eq!(check["ok"], true);
+    assert!(check["rootless"].is_boolean());
 }
 
 #[test]

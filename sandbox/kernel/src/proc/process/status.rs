@@ -46,11 +46,11 @@ fn own(name: &str, facts: &ProcessFacts) -> Option<String> {
         "TracerPid" | "Seccomp" | "Seccomp_filters" => "0".to_owned(),
         "Uid" => ids(&facts.uid),
         "Gid" => ids(&facts.gid),
-        "Groups" => facts
-            .groups
-            .iter()
-            .map(|group| format!("{group} "))
-            .collect::<String>(),
+        // Linux ends the line with a blank, also where there are none.
+        "Groups" => {
+            let groups: Vec<String> = facts.groups.iter().map(u32::to_string).collect();
+            groups.join(" ") + " "
+        }
         "CapInh" => mask(capabilities.inheritable),
         "CapPrm" => mask(capabilities.permitted),
         "CapEff" => mask(capabilities.effective),
@@ -106,5 +106,11 @@ mod tests {
         };
         let wanted = "Name:\tsh\nUmask:\t0022\nPid:\t7\nUid:\t1000\t0\t0\t0\nGroups:\t4 27 \nCapEff:\t00000000a80425fb\nNoNewPrivs:\t0\nSeccomp:\t0\n";
         assert_eq!(rewrite(host, &Changes::default(), &facts), wanted);
+        let alone = rewrite(
+            "Groups:\t4 \n",
+            &Changes::default(),
+            &ProcessFacts::default(),
+        );
+        assert_eq!(alone, "Groups:\t \n");
     }
 }

@@ -14,6 +14,7 @@ mod command;
 mod container;
 mod error;
 mod events;
+mod idmap;
 mod io;
 mod limits;
 mod logger;

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use caisson_sys::mount_attributes::Reach;
 use containerd_shim_protos::types::mount::Mount;
 use nix::sched::{CloneFlags, unshare};
 use rustix::io::Errno;
@@ -12,6 +14,7 @@ use rustix::mount::{
 };
 
 use crate::error::ShimError;
+use crate::idmap;
 
 /// mount(2) takes one page of options, with a zero byte at its end.
 const MAX_DATA_BYTES: usize = 4096 - 1;
@@ -98,18 +101,51 @@ pub(crate) fn mount_rootfs(mounts: &[Mount], rootfs: &Path) -> Result<(), ShimEr
 }
 
 fn mount_one(entry: &Mount, rootfs: &Path) -> Result<(), ShimError> {
-    let parsed = parse(&entry.options)?;
+    let mut options = entry.options.clone();
+    let mappings = idmap::take(&mut options)?;
+    let mut parsed = parse(&options)?;
     let target = if entry.target.is_empty() {
         rootfs.to_owned()
     } else {
         inside(rootfs, &entry.target)?
     };
     let failed = ShimError::io("mount on", &target);
+    // Lets go of the layers when all is mounted.
+    let mut _layers = None;
+    match &mappings {
+        Some(mappings) if parsed.bind => {
+            return mount_mapped(entry, &parsed, &target, mappings)
+                .map_err(|error| failed(error.into()));
+        }
+        Some(mappings) => {
+            let folder = rootfs.with_file_name("lower");
+            let (layers, data) = idmap::Layers::map(&parsed.data, folder, mappings)
+                .map_err(ShimError::io("map the layers of", &target))?;
+            (_layers, parsed.data) = (Some(layers), data);
+        }
+        None => {}
+    }
     if parsed.data.len() > MAX_DATA_BYTES {
         return mount_long(entry, &parsed, &target).map_err(failed);
     }
     mount_with(&entry.source, &target, &entry.type_, &parsed, &parsed.data)
         .map_err(|error| failed(error.into()))
+}
+
+/// A bind mount whose owners are mapped.
+fn mount_mapped(
+    entry: &Mount,
+    parsed: &Parsed,
+    target: &Path,
+    mappings: &OwnedFd,
+) -> Result<(), Errno> {
+    let reach = if parsed.flags.contains(MountFlags::REC) {
+        Reach::Tree
+    } else {
+        Reach::Mount
+    };
+    idmap::attach(Path::new(&entry.source), target, reach, mappings)?;
+    settle(target, parsed)
 }
 
 /// `target` below `rootfs`, without a way out of it.
@@ -138,6 +174,10 @@ fn mount_with(
 ) -> Result<(), Errno> {
     let data = std::ffi::CString::new(data).map_err(|_| Errno::INVAL)?;
     mount(source, target, kind, parsed.flags, Some(data.as_c_str()))?;
+    settle(target, parsed)
+}
+
+fn settle(target: &Path, parsed: &Parsed) -> Result<(), Errno> {
     // A bind mount takes its flags only when it is remounted.
     let restricting = parsed.flags - MountFlags::BIND - MountFlags::REC;
     if parsed.bind && !restricting.is_empty() {

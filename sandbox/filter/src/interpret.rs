@@ -81,13 +81,13 @@ pub fn run(program: &Program, call: &Call) -> Result<Run, Fault> {
 /// The word of `struct seccomp_data` at a byte offset.
 fn word(call: &Call, offset: u32) -> Option<u32> {
     let half = |value: u64| {
-        if offset % 8 == 0 {
+        if offset.is_multiple_of(8) {
             value as u32
         } else {
             (value >> 32) as u32
         }
     };
-    if offset % 4 != 0 {
+    if !offset.is_multiple_of(4) {
         return None;
     }
     match offset {

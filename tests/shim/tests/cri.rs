@@ -5,8 +5,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use caisson_shim_tests::cri::{
-    CONTAINER, ContainerStatsResponse, Cri, Empty, Id, POD, Pod, RUNNING, Resources, UpdateRequest,
-    WebSocket,
+    CONTAINER, ContainerStatsResponse, Cri, Empty, Id, IdMapping, NamespaceOption, POD, Pod,
+    RUNNING, Resources, UpdateRequest, UserNamespace, WebSocket,
 };
 use caisson_shim_tests::{Containerd, Handler, Plugins, Release, eventually};
 
@@ -26,6 +26,66 @@ fn each_release(test: impl Fn(&Containerd, &Cri)) {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// `hostUsers: false`. containerd 1.6 knows no such pods.
+#[test]
+fn a_pod_has_users_of_its_own() {
+    const FIRST: u32 = 131_072;
+    let map = || {
+        vec![IdMapping {
+            host_id: FIRST,
+            container_id: 0,
+            length: 65536,
+        }]
+    };
+    let namespaces = |pid| NamespaceOption {
+        pid,
+        userns_options: Some(UserNamespace {
+            mode: POD,
+            uids: map(),
+            gids: map(),
+        }),
+        ..NamespaceOption::default()
+    };
+    each_release(|containerd, cri| {
+        if containerd.release() == Release::Installed {
+            return;
+        }
+        for pid in [CONTAINER, POD] {
+            let name = if pid == POD { "users-shared" } else { "users" };
+            let pod = Pod::run_in(containerd, cri, "", name, namespaces(pid), &[]);
+            let pod = pod.expect("RunPodSandbox");
+            let script = "touch /tmp/f; chown 5:6 /tmp/f; exec sleep 1000";
+            let first = pod.container("first", &["sh", "-c", script]);
+            let second = pod.container("second", SLEEP);
+            for id in [&pod.id, &first, &second] {
+                containerd.expect_gone(id);
+                let status = format!("/proc/{}/status", containerd.task_pid(id).expect("a pid"));
+                let status = fs::read_to_string(status).expect("status");
+                let uids = format!("Uid:\t{FIRST}\t{FIRST}\t{FIRST}\t{FIRST}");
+                assert!(status.contains(&uids), "{status}");
+            }
+            let script = "cat /proc/self/uid_map; ls -ln /bin/busybox /tmp/f | tr -s ' ' | cut -d' ' -f3,4; \
+                ip -4 addr show eth0 | grep -c inet; ip addr add 10.99.0.1/24 dev lo; hostname; id -u";
+            eventually("the file is there", || {
+                let got = pod.exec_sync(&first, &["ls", "/tmp/f"]);
+                got.exit_code == 0
+            });
+            let got = pod.exec_sync(&first, &["sh", "-c", script]);
+            let map = format!("{:>10} {FIRST:>10} {:>10}\n", 0, 65536);
+            assert_eq!(
+                text(&got.stdout),
+                format!("{map}0 0\n5 6\n1\n{name}\n0\n"),
+                "{}",
+                text(&got.stderr)
+            );
+            let note = pod.exec_sync(&first, &["sh", "-c", "echo pod > /dev/shm/note"]);
+            assert_eq!(note.exit_code, 0, "{}", text(&note.stderr));
+            let note = pod.exec_sync(&second, &["cat", "/dev/shm/note"]);
+            assert_eq!(text(&note.stdout), "pod\n", "{}", text(&note.stderr));
+        }
+    });
 }
 
 #[test]

@@ -121,7 +121,11 @@ fn live(
         fault::point("sandbox.joined");
     }
     detach()?;
-    let (join, oom_score_adj, held) = settle(&description, belongings)?;
+    let Settled {
+        join,
+        oom_score_adj,
+        held,
+    } = settle(&description, belongings)?;
     let nodes = if held.host_mounts.is_some() {
         Nodes::Bound
     } else {
@@ -175,12 +179,21 @@ fn sandbox(error: impl std::fmt::Display) -> RuntimeError {
     }
 }
 
-/// Be in all namespaces. Returns what the guest has to join, the oom_score_adj that it gets unless another one is asked
-/// for, and what the app kernel holds from before.
+/// What comes of being in all namespaces.
+struct Settled {
+    /// What the guest has to join.
+    join: Vec<(NamespaceKind, OwnedFd)>,
+    /// What the guest gets unless another value is asked for.
+    oom_score_adj: i32,
+    /// What the app kernel has from before.
+    held: Held,
+}
+
+/// Be in all namespaces.
 fn settle(
     description: &Description,
     belongings: Option<Belongings>,
-) -> Result<(Vec<(NamespaceKind, OwnedFd)>, i32, Held), RuntimeError> {
+) -> Result<Settled, RuntimeError> {
     let (pid, oom_score_adj, mut held, joined) = match belongings {
         Some(own) => (own.pid, own.oom_score_adj, own.held, Joined::Already),
         None => (None, spare_from_oom(), Held::default(), Joined::Not),
@@ -190,7 +203,11 @@ fn settle(
         held.host_mounts = Some(keep_host_mounts()?);
     }
     let join = enter_namespaces(description, joined, pid)?;
-    Ok((join, oom_score_adj, held))
+    Ok(Settled {
+        join,
+        oom_score_adj,
+        held,
+    })
 }
 
 /// A mount namespace with the tree that we have now.

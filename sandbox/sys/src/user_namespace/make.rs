@@ -33,7 +33,11 @@ pub fn mapped_by<E>(map: impl FnOnce(i32) -> Result<(), E>) -> Result<Result<Own
     let opened = std::fs::File::open(format!("/proc/{pid}/ns/user"));
     let killed = pidfd_open(pid).and_then(|pidfd| pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL));
     if killed.is_ok() {
-        crate::guest::wait(pid)?;
+        match crate::guest::wait(pid) {
+            // A caller that waits for any child was first.
+            Err(Errno::CHILD) => {}
+            ended => drop(ended?),
+        }
     }
     let namespace = OwnedFd::from(opened.map_err(errno)?);
     Ok(mapped.map(|()| namespace))

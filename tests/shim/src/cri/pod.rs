@@ -19,8 +19,8 @@ use crate::eventually;
 pub struct Pod<'a> {
     cri: &'a Cri,
     pub id: String,
-    /// The pid namespace that its containers get: `POD` or `CONTAINER`.
-    pid: i32,
+    /// The namespaces that its containers get.
+    namespaces: NamespaceOption,
     config: SandboxConfig,
     containers: RefCell<Vec<String>>,
 }
@@ -53,6 +53,18 @@ impl Pod<'_> {
             pid,
             ..NamespaceOption::default()
         };
+        Pod::run_in(containerd, cri, handler, name, namespaces, annotations)
+    }
+
+    /// The same with all namespaces chosen.
+    pub fn run_in<'a>(
+        containerd: &Containerd,
+        cri: &'a Cri,
+        handler: &str,
+        name: &str,
+        namespaces: NamespaceOption,
+        annotations: &[(&str, &str)],
+    ) -> Result<Pod<'a>, Box<Status>> {
         let config = SandboxConfig {
             metadata: Some(Metadata {
                 name: name.to_owned(),
@@ -67,7 +79,7 @@ impl Pod<'_> {
                 .collect(),
             linux: Some(LinuxSandbox {
                 security_context: Some(SandboxSecurity {
-                    namespace_options: Some(namespaces),
+                    namespace_options: Some(namespaces.clone()),
                 }),
                 ..LinuxSandbox::default()
             }),
@@ -80,7 +92,7 @@ impl Pod<'_> {
         Ok(Pod {
             cri,
             id: answer.id,
-            pid,
+            namespaces,
             config,
             containers: RefCell::default(),
         })
@@ -123,10 +135,7 @@ impl Pod<'_> {
             linux: Some(LinuxContainer {
                 resources: Some(limits),
                 security_context: Some(ContainerSecurity {
-                    namespace_options: Some(NamespaceOption {
-                        pid: self.pid,
-                        ..NamespaceOption::default()
-                    }),
+                    namespace_options: Some(self.namespaces.clone()),
                 }),
             }),
         };

@@ -36,12 +36,28 @@ pub const LOADER: Rule = Rule {
 
 /// `fcntl(fd, command, …)`.
 pub const FCNTL: Rule = Rule {
-    text: "the command is not a lease or a directory notification",
+    text: "the command is not a lease, a directory notification, a write hint or one that sets O_NOATIME",
     alternatives: &[
-        &[AtMost {
-            argument: 1,
-            last: fcntl::F_GETOWNER_UIDS,
-        }],
+        &[
+            AtMost {
+                argument: 1,
+                last: fcntl::F_GETOWNER_UIDS,
+            },
+            NoneOf {
+                argument: 1,
+                values: &[fcntl::F_SETFL],
+            },
+        ],
+        &[
+            OneOf {
+                argument: 1,
+                values: &[fcntl::F_SETFL],
+            },
+            NoBits {
+                argument: 2,
+                mask: fcntl::O_NOATIME,
+            },
+        ],
         &[OneOf {
             argument: 1,
             values: fcntl::NATIVE,

@@ -120,7 +120,7 @@ macro_rules! for_each_syscall {
 69 msgsnd emulate(ipc::msgsnd) "Complete." test "ipc::msgsnd";
 70 msgrcv emulate(ipc::msgrcv) "Complete." test "ipc::msgrcv";
 71 msgctl emulate(ipc::msgctl) "Complete; msg_lspid and msg_lrpid are 0 once those processes have ended." test "ipc::msgctl";
-72 fcntl native when(FCNTL) else refuse(EINVAL) strict emulate(io::fcntl) "Complete except for leases and directory notification (F_SETLEASE, F_NOTIFY); for the signals of F_SETOWN permission is decided for the sandbox's host user, which does not keep the container's users apart." test "io::fcntl";
+72 fcntl native when(FCNTL) else emulate(io::fcntl) strict emulate(io::fcntl) "Complete except for leases and directory notification (F_SETLEASE, F_NOTIFY); for the signals of F_SETOWN permission is decided for the sandbox's host user, which does not keep the container's users apart." test "io::fcntl";
 73 flock native strict emulate(io::flock) "Complete." test "io::flock";
 74 fsync native strict emulate(io::fsync) "Complete." test "io::fsync";
 75 fdatasync native strict emulate(io::fdatasync) "Complete." test "io::fdatasync";
@@ -323,10 +323,10 @@ macro_rules! for_each_syscall {
 272 unshare emulate(namespace::unshare) "CLONE_FS, CLONE_FILES and CLONE_SYSVSEM; new namespaces are refused with EPERM." test "namespace::unshare";
 273 set_robust_list native "Complete." test "thread::set_robust_list";
 274 get_robust_list native when(SELF) else refuse(EPERM) "For the calling thread (pid 0) only." test "thread::get_robust_list";
-275 splice refuse(EINVAL) "Not available: programs fall back to read and write." test "refused::splice";
-276 tee refuse(EINVAL) "Not available: programs fall back to read and write." test "refused::tee";
+275 splice emulate(splice::splice) "Complete between pipes and from pipes; what goes into a pipe from a file or a stream socket is copied, at most 1 MiB at once; into a pipe from other sockets, and on files of /proc and /sys, EINVAL." test "splice::splice";
+276 tee emulate(splice::tee) "Complete." test "splice::tee";
 277 sync_file_range native strict emulate(io::sync_file_range) "Complete." test "io::sync_file_range";
-278 vmsplice refuse(EINVAL) "Not available: programs fall back to read and write." test "refused::vmsplice";
+278 vmsplice emulate(splice::vmsplice) "Copies, at most 1 MiB at once: what is changed in memory afterwards does not show in the pipe." test "splice::vmsplice";
 279 move_pages refuse(EPERM) "Not available." test "refused::move_pages";
 280 utimensat emulate(attributes::utimensat) "Complete." test "attributes::utimensat";
 281 epoll_pwait native strict emulate(poll::epoll_pwait) "Complete." test "poll::epoll_pwait";

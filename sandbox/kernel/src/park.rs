@@ -42,6 +42,8 @@ struct Waiting {
     /// Taken by whoever ends the call, by an answer or by an interruption: never both, or a descriptor could be put
     /// into a guest whose call is then made again.
     claimed: AtomicBool,
+    /// When this holds, the worker is woken to look.
+    due: Box<dyn Fn() -> bool + Send + Sync>,
     line: Mutex<Option<Line>>,
 }
 
@@ -60,12 +62,22 @@ impl Call<'_> {
         &mut self,
         work: impl FnOnce(&mut Call<'_>) -> Result<Reply, Errno> + Send + 'static,
     ) -> Result<Reply, Errno> {
+        self.park_until(|| false, work)
+    }
+
+    /// The same, where what `work` waits in is to be ended (`EINTR`) as soon as something else is `due` as well.
+    pub fn park_until(
+        &mut self,
+        due: impl Fn() -> bool + Send + Sync + 'static,
+        work: impl FnOnce(&mut Call<'_>) -> Result<Reply, Errno> + Send + 'static,
+    ) -> Result<Reply, Errno> {
         let waiting = Arc::new(Waiting {
             incoming: self.incoming,
             transport: self.transport.clone(),
             thread: self.thread.clone(),
             worker: 0.into(),
             claimed: AtomicBool::new(false),
+            due: Box::new(due),
             line: Mutex::new(self.line.take()),
         });
         {
@@ -163,10 +175,13 @@ fn watch_signals(kernel: &Arc<Kernel>) {
 
 fn check_one(kernel: &Kernel, waiting: &Waiting) {
     let gone = !waiting.transport.still_waits(&waiting.incoming);
+    let worker = waiting.worker.load(Ordering::Acquire);
     if !gone && !signal_pending(kernel, waiting.incoming.tid) {
+        if worker != 0 && (waiting.due)() {
+            caisson_sys::signal::wake_thread(worker);
+        }
         return;
     }
-    let worker = waiting.worker.load(Ordering::Acquire);
     if worker == 0 || waiting.claimed.swap(true, Ordering::AcqRel) {
         return;
     }

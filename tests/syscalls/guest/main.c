@@ -8,7 +8,7 @@ const char *family = "";
 #define FAMILIES(F)                                                                              \
     F(open) F(stat) F(directory) F(attributes) F(xattr) F(cwd) F(mount) F(cred) F(capability)    \
     F(limits) F(process) F(exec) F(signal) F(socket) F(ioctl) F(system) F(prctl) F(notify)       \
-    F(namespace) F(io) F(memory) F(time) F(thread) F(ipc) F(terminal) F(poll) F(refused)         \
+    F(namespace) F(io) F(memory) F(time) F(thread) F(ipc) F(terminal) F(poll) F(splice) F(refused)         \
     F(hostile) F(unix) F(netlink) F(sysv) F(inet)                                                 \
     F(interrupt) F(timers) F(futex) F(tty) F(procfs) F(probe)                                     \
     F(files) F(permission) F(locks) F(memfd) F(authority) F(children) F(image) F(foreign) F(mounting) F(storm)

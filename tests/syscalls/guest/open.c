@@ -245,6 +245,26 @@ static void path_descriptors_in_children(void) {
     for (int i = 0; i < 3; i++) say("open", "o_path_child", "%s", ended(in_child(fork_with_path)));
 }
 
+/* Writers that are gone by the time their reader's open could have looked for them. */
+static void fifo_meetings(void) {
+    mkfifo("/work/meet", 0600);
+    int met = 0;
+    for (int i = 0; i < 300; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            int fd = open("/work/meet", O_WRONLY);
+            _exit(write(fd, "x", 1) != 1);
+        }
+        char byte;
+        int fd = open("/work/meet", O_RDONLY);
+        met += read(fd, &byte, 1) == 1;
+        close(fd);
+        waitpid(child, NULL, 0);
+    }
+    say("open", "fifo_meetings", "%d", met);
+    unlink("/work/meet");
+}
+
 static void openat2_calls(void) {
     int dir = open("/work/dir", O_RDONLY | O_DIRECTORY);
     shut(how_open("plain", AT_FDCWD, "/work/file", O_RDONLY, 0, 0));
@@ -299,6 +319,7 @@ FAMILY(open) {
     SECTION(path_descriptors_of_all_kinds);
     SECTION(path_descriptors_are_passed_on);
     SECTION(path_descriptors_in_children);
+    SECTION(fifo_meetings);
     SECTION(openat2_calls);
     SECTION(creat_calls);
 }

@@ -86,17 +86,10 @@ const DEPARTURES: &[Departure] = &[
     departure("locks::fcntl.take", Some("ret=-1 errno=EINVAL"), LEASE),
     departure("locks::fcntl.release#2", Some("ret=-1 errno=EINVAL"), LEASE),
     departure("locks::fcntl.notify", Some("ret=-1 errno=EINVAL"), LEASE),
-    departure("locks::fcntl.hint_set", Some("ret=-1 errno=EPERM"), OWNER),
-    departure("locks::fcntl.hint_value", None, OWNER),
     departure("children::prctl.pdeathsig_setuid", Some("10"), DEATH),
     departure("permission::write.*_suid", None, PRIVILEGES),
     departure("permission::fallocate.*_suid", None, PRIVILEGES),
     departure("permission::ftruncate.*_suid", None, PRIVILEGES),
-    departure(
-        "permission::fcntl.*_setfl_noatime",
-        Some("ret=-1 errno=EPERM"),
-        OWNER,
-    ),
     departure(
         "mounting::umount2.expire_second",
         Some("ret=-1 errno=EAGAIN"),

@@ -1,5 +1,6 @@
 //! Commands of fcntl(2), linux/fcntl.h.
 
+pub const F_SETFL: u32 = 4;
 /// The last of the numbers without a gap that begin with `F_DUPFD`.
 pub const F_GETOWNER_UIDS: u32 = 17;
 pub const F_OFD_GETLK: u32 = 36;
@@ -20,6 +21,9 @@ pub const F_SET_RW_HINT: u32 = 1036;
 pub const F_GET_FILE_RW_HINT: u32 = 1037;
 pub const F_SET_FILE_RW_HINT: u32 = 1038;
 
+/// A flag of `F_SETFL` that is for the file's owner alone.
+pub const O_NOATIME: u32 = 0o1_000_000;
+
 /// Native commands above [`F_GETOWNER_UIDS`].
 pub const NATIVE: &[u32] = &[
     F_DUPFD_CLOEXEC,
@@ -34,7 +38,6 @@ pub const NATIVE: &[u32] = &[
     F_ADD_SEALS,
     F_GET_SEALS,
     F_GET_RW_HINT,
-    F_SET_RW_HINT,
     F_GET_FILE_RW_HINT,
     F_SET_FILE_RW_HINT,
 ];

@@ -8,21 +8,15 @@ use caisson_sys::memory;
 use caisson_sys::notify::Cloexec;
 use rustix::io::Errno;
 
+use super::iovec::{Cursor, MOST_BYTES, Part, Whose, parts, total};
 use crate::call::Call;
 use crate::reply::Reply;
 use crate::task::{Capability, Credentials, Process};
 
-/// `UIO_MAXIOV`.
-const MOST_PARTS: u64 = 1024;
 /// Copied at a time.
 const BLOCK: usize = 64 << 10;
 /// More than this is copied on a thread of its own.
 const SHORT: u64 = 1 << 20;
-/// `MAX_RW_COUNT`.
-const MOST_BYTES: u64 = 0x7fff_f000;
-
-/// A stretch of memory: `struct iovec`.
-type Part = (u64, u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Direction {
@@ -58,45 +52,6 @@ fn copy_call(call: &mut Call<'_>, direction: Direction) -> Result<Reply, Errno> 
         return call.park(move |_| copy(own, other, &local, &remote, direction));
     }
     copy(own, other, &local, &remote, direction)
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Whose {
-    Caller,
-    Other,
-}
-
-/// The `iovec`s at `address`. Those of the caller itself must lie in user space.
-fn parts(call: &Call<'_>, address: u64, count: u64, whose: Whose) -> Result<Vec<Part>, Errno> {
-    /// Where user space ends, `TASK_SIZE_MAX`.
-    const END: u64 = 0x7fff_ffff_f000;
-    if count > MOST_PARTS {
-        return Err(Errno::INVAL);
-    }
-    let mut bytes = vec![0; count as usize * 16];
-    call.read_bytes(address, &mut bytes)?;
-    let word = |at: usize| {
-        let bytes = bytes.get(at..at + 8).and_then(|b| b.try_into().ok());
-        u64::from_ne_bytes(bytes.unwrap_or_default())
-    };
-    let parts: Vec<Part> = (0..count as usize)
-        .map(|index| (word(index * 16), word(index * 16 + 8)))
-        .collect();
-    if parts.iter().any(|(_, length)| (*length as i64) < 0) {
-        return Err(Errno::INVAL);
-    }
-    let outside = |(base, length): &Part| base.checked_add(*length).is_none_or(|end| end > END);
-    if whose == Whose::Caller && parts.iter().any(outside) {
-        return Err(Errno::FAULT);
-    }
-    Ok(parts)
-}
-
-fn total(parts: &[Part]) -> u64 {
-    parts
-        .iter()
-        .fold(0, |sum: u64, (_, length)| sum.saturating_add(*length))
-        .min(MOST_BYTES)
 }
 
 /// Copy until one side is full or cannot be reached. An error only if nothing was copied.
@@ -139,33 +94,6 @@ fn copy(
         }
     }
     Ok(Reply::Value(copied as i64))
-}
-
-/// A place in a list of parts.
-struct Cursor<'a> {
-    parts: &'a [Part],
-    within: u64,
-}
-
-impl<'a> Cursor<'a> {
-    fn new(parts: &'a [Part]) -> Cursor<'a> {
-        Cursor { parts, within: 0 }
-    }
-
-    /// Address and length of what is left of the current part.
-    fn here(&mut self) -> Option<Part> {
-        while let Some((base, length)) = self.parts.first() {
-            if self.within < *length {
-                return Some((base + self.within, length - self.within));
-            }
-            (self.parts, self.within) = (&self.parts[1..], 0);
-        }
-        None
-    }
-
-    fn advance(&mut self, count: u64) {
-        self.within += count;
-    }
 }
 
 pub fn pidfd_getfd(call: &mut Call<'_>) -> Result<Reply, Errno> {

@@ -2,10 +2,11 @@
 //!
 //! The file is opened by the app kernel with the guest's rights and put into the guest.
 
+mod fifo;
 mod terminal;
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use caisson_sys::file::access_at;
 use caisson_sys::notify::Cloexec;
@@ -222,8 +223,9 @@ fn give(call: &mut Call<'_>, request: &Request, file: OwnedFd) -> Result<Reply, 
         {
             return Err(Errno::TXTBSY);
         }
-        FileType::Fifo if !wants_nonblock && !is_both_ways(request.flags) => {
-            return wait_for_partner(call, request.clone(), file);
+        // The writing end opens without waiting only where there is a reader: then open(2) waits no longer.
+        FileType::Fifo if !wants_nonblock && is_read_only(request.flags) => {
+            return fifo::wait_for_writer(call, request.clone(), file);
         }
         _ => {}
     }
@@ -286,10 +288,6 @@ fn is_read_only(flags: OFlags) -> bool {
     flags.bits() & libc::O_ACCMODE as u32 == libc::O_RDONLY as u32
 }
 
-fn is_both_ways(flags: OFlags) -> bool {
-    flags.bits() & libc::O_ACCMODE as u32 == libc::O_RDWR as u32
-}
-
 fn allowed(call: &Call<'_>, kind: DeviceKind, device: u64) -> Result<(), Errno> {
     // Terminals of the container's own devpts are its own.
     let own_terminal =
@@ -304,36 +302,6 @@ fn allowed(call: &Call<'_>, kind: DeviceKind, device: u64) -> Result<(), Errno> 
     } else {
         Err(Errno::PERM)
     }
-}
-
-/// A fifo was opened without waiting. Keep that end, so that a partner who comes meanwhile is not lost, and
-/// wait on a thread of its own for the opening that open(2) promises.
-fn wait_for_partner(call: &mut Call<'_>, request: Request, early: OwnedFd) -> Result<Reply, Errno> {
-    call.park(move |call| {
-        let file = reopen_blocking(call, &request, Some(early.as_fd()))?;
-        drop(early);
-        let cloexec = if request.flags.contains(OFlags::CLOEXEC) {
-            Cloexec::Yes
-        } else {
-            Cloexec::No
-        };
-        Ok(Reply::Fd(file, cloexec))
-    })
-}
-
-fn reopen_blocking(
-    call: &mut Call<'_>,
-    request: &Request,
-    early: Option<BorrowedFd<'_>>,
-) -> Result<OwnedFd, Errno> {
-    let Some(early) = early else {
-        return attempt(call, request, Blocking::Yes);
-    };
-    let flags = (request.flags
-        & !(OFlags::CREATE | OFlags::EXCL | OFlags::TRUNC | OFlags::NOFOLLOW))
-        | OFlags::CLOEXEC;
-    let own = call.kernel.own_descriptors()?;
-    host_openat(&own, early.as_raw_fd().to_string(), flags, Mode::empty())
 }
 
 /// `ENXIO`: a fifo without a reader, /dev/tty without a terminal (ours), or a socket.

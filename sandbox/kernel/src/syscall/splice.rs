@@ -196,7 +196,7 @@ impl Transfer {
                 flags,
             );
         }
-        self.into_pipe(on)
+        self.fill_pipe(on)
     }
 
     fn wait_and_attempt(&mut self) -> Result<usize, Errno> {

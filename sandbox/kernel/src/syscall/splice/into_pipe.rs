@@ -15,7 +15,7 @@ const SLOT: usize = 4096;
 
 impl Transfer {
     /// `EAGAIN` when there is nothing to take or no room.
-    pub(super) fn into_pipe(&mut self, on: On) -> Result<usize, Errno> {
+    pub(super) fn fill_pipe(&mut self, on: On) -> Result<usize, Errno> {
         permitted(&self.input, libc::O_WRONLY)?;
         permitted(&self.output, libc::O_RDONLY)?;
         let length = self.length.min(MOST_COPIED);

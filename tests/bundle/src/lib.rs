@@ -12,6 +12,7 @@ mod console;
 mod container;
 mod runtime;
 mod scratch;
+mod tier;
 
 pub use bundle::Bundle;
 pub use config::{Config, User};
@@ -19,3 +20,4 @@ pub use console::{Console, Step};
 pub use container::{Container, Outcome, run};
 pub use runtime::{Runtime, caisson, reference, runtimes, runtimes_and_transports};
 pub use scratch::Scratch;
+pub use tier::Tier;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::Tier;
+
 /// A program with runc's command line.
 #[derive(Debug, Clone)]
 pub struct Runtime {
@@ -77,13 +79,22 @@ fn runtime(name: &str) -> Runtime {
     } else {
         in_path(name)
     };
+    let mut options: Vec<String> = transport
+        .map(|kind| format!("--transport={kind}"))
+        .into_iter()
+        .collect();
+    if name == "caisson" {
+        options.extend(
+            Tier::current()
+                .options()
+                .iter()
+                .map(|&word| word.to_owned()),
+        );
+    }
     Runtime {
         name: name.to_owned(),
         program,
-        options: transport
-            .map(|kind| format!("--transport={kind}"))
-            .into_iter()
-            .collect(),
+        options,
     }
 }
 

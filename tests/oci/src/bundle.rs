@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use caisson_test_bundle::Tier;
 use serde_json::{Value, json};
 
 use crate::Runtime;
@@ -22,7 +24,7 @@ pub fn copy_program(from: &Path, to: &Path) {
 /// The applets tests use.
 const APPLETS: &[&str] = &[
     "sh", "true", "cat", "sleep", "ls", "id", "mount", "touch", "kill", "hostname", "dd", "grep",
-    "stat", "tty", "cut", "head", "tr", "wc", "uname", "mkdir", "ln",
+    "stat", "tty", "cut", "head", "tr", "wc", "uname", "mkdir", "ln", "date",
 ];
 
 #[derive(Debug)]
@@ -140,6 +142,7 @@ impl Bundle {
             .expect("write config.json");
         let mut command = Command::new(&self.runtime.program);
         command
+            .args(self.runtime.options)
             .arg("--root")
             .arg(self.root())
             .args(arguments)
@@ -197,7 +200,7 @@ impl Bundle {
     /// No process, cgroup, mount or state of this container exists.
     #[track_caller]
     pub fn assert_nothing_left(&self) {
-        let limit = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        let limit = std::time::Instant::now() + Tier::current().patience(Duration::from_secs(5));
         loop {
             let left = self.leftovers();
             if left.is_empty() {
@@ -248,8 +251,9 @@ impl Drop for Bundle {
     }
 }
 
-/// Pids of sandbox processes with this id.
+/// Pids of sandbox processes with this id, of whatever tier.
 fn sandboxes(id: &str) -> Vec<i32> {
+    const NAMES: [&[u8]; 3] = [b"caisson-kernel", b"caisson-vm", b"caisson-vm-exec"];
     let pids = std::fs::read_dir("/proc")
         .expect("/proc")
         .flatten()
@@ -257,7 +261,8 @@ fn sandboxes(id: &str) -> Vec<i32> {
     pids.filter(|pid: &i32| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let mut words = line.split(|byte| *byte == 0);
-        words.next() == Some(b"caisson-kernel") && words.next() == Some(id.as_bytes())
+        words.next().is_some_and(|name| NAMES.contains(&name))
+            && words.next() == Some(id.as_bytes())
     })
     .collect()
 }
@@ -265,7 +270,7 @@ fn sandboxes(id: &str) -> Vec<i32> {
 /// Wait until `condition` holds.
 #[track_caller]
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let limit = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let limit = std::time::Instant::now() + Tier::current().patience(Duration::from_secs(10));
     while !condition() {
         assert!(std::time::Instant::now() < limit, "never: {what}");
         std::thread::sleep(std::time::Duration::from_millis(10));

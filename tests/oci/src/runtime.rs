@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 
+use caisson_test_bundle::Tier;
+
 /// A runtime with runc's command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Runtime {
     pub name: &'static str,
     pub program: PathBuf,
+    /// Global options.
+    pub options: &'static [&'static str],
 }
 
 impl Runtime {
@@ -35,7 +39,11 @@ impl Runtime {
             "{} is not there: build it with `cargo build -p caisson-runtime`, or set CAISSON_BIN",
             program.display()
         );
-        Runtime { name, program }
+        Runtime {
+            name,
+            program,
+            options: Tier::current().options(),
+        }
     }
 
     /// A runtime of the host's `PATH`, if it is installed.
@@ -46,7 +54,11 @@ impl Runtime {
             .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
             .map(|directory| directory.join(name))
             .find(|program| program.is_file())
-            .map(|program| Runtime { name, program })
+            .map(|program| Runtime {
+                name,
+                program,
+                options: &[],
+            })
     }
 }
 

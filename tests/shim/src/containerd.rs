@@ -19,7 +19,7 @@ use crate::ctr::Ctr;
 use crate::events::Events;
 use crate::handler::{Handler, binaries};
 use crate::release::Release;
-use crate::{SOON, assert_nothing_left, eventually, leftovers};
+use crate::{assert_nothing_left, eventually, leftovers, soon};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -261,7 +261,7 @@ impl Containerd {
             id: id.to_owned(),
             ..ConnectRequest::default()
         };
-        Some(shim.connect(with_duration(SOON), &request).ok()?.shim_pid)
+        Some(shim.connect(with_duration(soon()), &request).ok()?.shim_pid)
     }
 
     /// The pid of the container's process, as containerd lists it.

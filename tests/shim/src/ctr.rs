@@ -6,7 +6,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// No call takes as long as this.
+use crate::Tier;
+
+/// No call takes as long as this with an application kernel.
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone)]
@@ -113,7 +115,7 @@ fn finish(mut command: Command, arguments: &[&str], input: &[u8]) -> Output {
     });
     let stdout = child.stdout.take().map(read_all);
     let stderr = child.stderr.take().map(read_all);
-    let status = wait(&mut child, LIMIT);
+    let status = wait(&mut child, Tier::current().patience(LIMIT));
     let collect = |reader: Option<JoinHandle<Vec<u8>>>| {
         reader.and_then(|r| r.join().ok()).unwrap_or_default()
     };

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::Tier;
 use crate::containerd::Containerd;
 use crate::release::Release;
 
 /// A runtime handler of containerd, and the OCI runtime below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handler {
-    /// Our shim with our runtime.
+    /// Our shim with our runtime, in the tier under test.
     Caisson,
     /// Our shim with runc: tells faults of the shim from those of the runtime.
     ShimWithRunc,
@@ -30,7 +31,8 @@ impl Handler {
     #[must_use]
     pub fn runtime(self) -> &'static str {
         match self {
-            Handler::Caisson | Handler::ShimWithRunc => "io.containerd.caisson.v2",
+            Handler::Caisson => Tier::current().handler(),
+            Handler::ShimWithRunc => Tier::Kernel.handler(),
             Handler::Runc => "io.containerd.runc.v2",
         }
     }
@@ -65,14 +67,14 @@ impl Handler {
 
 /// Run `test` with a containerd of its own for each version of `CAISSON_TEST_CONTAINERD` and each
 /// handler of `CAISSON_TEST_HANDLERS`: by default our shim with caisson under all versions, and with
-/// runc under the machine's own; `runc` runs the same tests on containerd's own shim.
+/// runc under the machine's own (the latter not where virtual machines are tested); `runc` runs the same tests on containerd's own shim.
 pub fn each_handler(test: impl Fn(&Containerd)) {
     let asked = std::env::var("CAISSON_TEST_HANDLERS").ok();
     for release in Release::selected() {
         let names = match (&asked, release) {
             (Some(names), _) => names,
-            (None, Release::Installed) => "shim-runc,caisson",
-            (None, Release::Trixie | Release::Sid) => "caisson",
+            (None, Release::Installed) if Tier::current() == Tier::Kernel => "shim-runc,caisson",
+            (None, _) => "caisson",
         };
         for handler in names.split(',').map(Handler::named) {
             eprintln!("--- containerd {release:?}, handler {handler:?}");
@@ -105,6 +107,11 @@ pub fn binaries() -> PathBuf {
             "{} is not there: build it with `cargo build -p {package}`",
             path.display()
         );
+    }
+    // Another program of the same file: its name chooses the tier.
+    let vm = profile.join("containerd-shim-caisson-vm-v2");
+    if let Err(error) = std::os::unix::fs::symlink("containerd-shim-caisson-v2", &vm) {
+        assert!(vm.is_file(), "{}: {error}", vm.display());
     }
     profile
 }

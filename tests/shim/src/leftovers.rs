@@ -8,12 +8,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use sha2::{Digest, Sha256};
 
 use crate::containerd::Containerd;
-use crate::{SOON, within};
+use crate::{soon, within};
 
 /// # Panics
 /// If anything of container `id` is still there after a moment.
 pub fn assert_nothing_left(containerd: &Containerd, id: &str) {
-    let gone = within(SOON, || leftovers(containerd, id).is_empty());
+    let gone = within(soon(), || leftovers(containerd, id).is_empty());
     assert!(gone, "left of {id}: {:#?}", leftovers(containerd, id));
 }
 

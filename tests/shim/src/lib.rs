@@ -22,15 +22,23 @@ pub use release::Release;
 
 use std::time::{Duration, Instant};
 
+pub use caisson_test_bundle::Tier;
+
 /// Longest wait for anything that should happen at once.
 pub const SOON: Duration = Duration::from_secs(10);
+
+/// [`SOON`], for what needs a container of the tier under test.
+#[must_use]
+pub fn soon() -> Duration {
+    Tier::current().patience(SOON)
+}
 
 /// Wait until `condition` holds.
 ///
 /// # Panics
-/// If it does not within [`SOON`]; `what` says what was expected.
+/// If it does not within [`soon`]; `what` says what was expected.
 pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
-    assert!(within(SOON, condition), "not within {SOON:?}: {what}");
+    assert!(within(soon(), condition), "not within {:?}: {what}", soon());
 }
 
 /// Whether `condition` comes to hold before `limit`.

@@ -85,11 +85,11 @@ fn tell_of_the_oom_killer_and_not_of_an_ordinary_end() {
         let ctr = containerd.ctr();
         let events = containerd.events();
         let greedy = containerd.id("greedy");
-        // The shell stays; what eats more than the limit is killed.
+        // The shell stays; what eats more than the limit is killed. A machine has little more than the limit.
         let command = [
             "sh",
             "-c",
-            "dd if=/dev/zero of=/dev/null bs=200M count=1; sleep 1000",
+            "dd if=/dev/zero of=/dev/null bs=60M count=1; sleep 1000",
         ];
         let limit = ["-d", "--memory-limit", "50331648"];
         ctr.run(&containerd.run_arguments(&limit, &greedy, &command))

@@ -1,5 +1,6 @@
 //! Containers for real: create, start, kill, delete, run, exec and what they leave behind.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -85,10 +86,40 @@ fn paused_containers_are_seen_resumed_and_killed() {
     assert_eq!(bundle.caisson(&["exec", id, "true"]).status, 255);
     bundle.caisson(&["resume", id]).succeeded();
     assert_eq!(bundle.status(), "running");
+    // Time has gone on meanwhile.
+    let now = || {
+        let since = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
+        since.as_secs()
+    };
+    let before = now();
+    let date = bundle.caisson(&["exec", id, "date", "+%s"]).succeeded();
+    let told: u64 = date.stdout.trim().parse().expect("seconds");
+    assert!((before - 1..=now() + 1).contains(&told), "{told}: {before}");
     bundle.caisson(&["pause", id]).succeeded();
     bundle.caisson(&["kill", id, "9"]).succeeded();
     assert_eq!(bundle.status(), "stopped");
     bundle.caisson(&["delete", id]).succeeded();
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn kill_all_reaches_every_process_with_any_signal() {
+    let script = "(trap 'echo child; exit 0' USR1; echo ready; while :; do sleep 0.1; done) &
+        trap 'wait; echo init; exit 4' USR1; echo ready; while :; do sleep 0.1; done";
+    let bundle = Bundle::new(script);
+    let mut run = bundle
+        .command(&["run", &bundle.id])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("spawn");
+    let mut lines = BufReader::new(run.stdout.take().expect("a pipe")).lines();
+    let mut line = || lines.next().expect("a line").expect("text");
+    assert_eq!([line(), line()], ["ready", "ready"]);
+    bundle
+        .caisson(&["kill", "--all", &bundle.id, "USR1"])
+        .succeeded();
+    assert_eq!([line(), line()], ["child", "init"]);
+    assert_eq!(run.wait().expect("wait").code(), Some(4));
     bundle.assert_nothing_left();
 }
 
@@ -437,6 +468,7 @@ fn a_host_with_cgroup_v2_alone_is_served() {
         c kill \"$2\" KILL; c delete \"$2\"; ls -d /sys/fs/cgroup/$2 2>/dev/null; echo end";
     bundle
         .command(&["list"])
+        .stdout(std::process::Stdio::null())
         .status()
         .expect("write config.json");
     let output = std::process::Command::new("unshare")

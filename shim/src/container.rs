@@ -98,6 +98,14 @@ impl Container {
         }
     }
 
+    /// The control groups that tell what the container uses; `pid` is its process.
+    pub(crate) fn measured(&self, pid: u32) -> Option<Cgroup> {
+        match self.runtime.guest_cgroup() {
+            Some(folder) => Some(Cgroup::V2(folder)),
+            None => Cgroup::find(&self.config.linux.cgroups_path, pid),
+        }
+    }
+
     /// The owner that containerd asks for the stdio pipes, if any.
     pub(crate) fn stdio_owner(&self) -> Option<(u32, u32)> {
         let (uid, gid) = (self.options.io_uid, self.options.io_gid);

@@ -167,7 +167,7 @@ pub(super) fn set(
 }
 
 /// -1 is "no limit" in config.json.
-pub(super) fn or_max(value: i64) -> String {
+pub(crate) fn or_max(value: i64) -> String {
     if value < 0 {
         "max".into()
     } else {

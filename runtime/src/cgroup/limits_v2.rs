@@ -95,7 +95,7 @@ fn memory(directory: &Path, memory: &Memory) -> Result<(), CgroupError> {
 }
 
 /// cpu.shares 2..262144 onto cpu.weight 1..10000, as runc and crun do.
-fn weight_of_shares(shares: u64) -> u64 {
+pub(crate) fn weight_of_shares(shares: u64) -> u64 {
     1 + ((shares.clamp(2, 262_144) - 2) * 9999) / 262_142
 }
 

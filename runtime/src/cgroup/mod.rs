@@ -15,7 +15,7 @@ pub mod devices;
 pub mod host;
 pub mod limits;
 mod limits_v1;
-mod limits_v2;
+pub(crate) mod limits_v2;
 pub mod procs;
 pub mod stats;
 

@@ -35,6 +35,15 @@ impl Cgroup {
             .unwrap_or_default()
     }
 
+    /// Host pids of the processes beside the guests: of the sandbox itself.
+    pub fn kernel_pids(&self) -> Vec<i32> {
+        let mut pids = self.members();
+        for guest in self.guest_pids() {
+            pids.remove(&guest);
+        }
+        pids.into_iter().collect()
+    }
+
     fn freezer(&self) -> Option<(PathBuf, &'static str, &'static str)> {
         match self.version {
             Version::V1 => {

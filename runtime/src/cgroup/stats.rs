@@ -116,7 +116,16 @@ fn v2(cgroup: &Cgroup) -> Value {
     let Some(group) = cgroup.groups.first() else {
         return json!({});
     };
-    let (directory, guest) = (group.path.as_path(), cgroup.guest_dir(group));
+    of_folders(&group.path, &cgroup.guest_dir(group))
+}
+
+/// The `data` object of a container whose files of cgroup v2 are all in one folder.
+pub fn of_folder(folder: &Path) -> Value {
+    of_folders(folder, folder)
+}
+
+/// `guest` has those of the pids controller.
+fn of_folders(directory: &Path, guest: &Path) -> Value {
     let cpu = table(directory, "cpu.stat");
     let raw = table(directory, "memory.stat");
     let events = table(directory, "memory.events");
@@ -148,7 +157,7 @@ fn v2(cgroup: &Cgroup) -> Value {
             },
             "raw": raw,
         },
-        "pids": { "current": number(&guest, "pids.current"), "limit": pids_limit(&guest) },
+        "pids": { "current": number(guest, "pids.current"), "limit": pids_limit(guest) },
         "blkio": { "ioServiceBytesRecursive": block_v2(directory) },
         "hugetlb": {},
         "intel_rdt": {},

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::{Context, print};
 use crate::RuntimeError;
-use crate::cgroup::stats;
 use crate::state::{State, Status};
 use crate::tier;
 
@@ -64,9 +63,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError>
 }
 
 fn line(context: &Context, state: &State) -> Result<(), RuntimeError> {
-    let mut event = json!({"type": "stats", "id": state.id, "data": stats::read(&state.cgroup)});
+    let (tier, entry) = (tier::of(state)?, context.store.entry(&state.id)?);
+    let usage = tier.usage(state, &entry)?;
+    let mut event = json!({"type": "stats", "id": state.id, "data": usage});
     // runc has no such thing; a container that has just ended has no figures any more.
-    if let Ok(list) = tier::of(state)?.shortfalls(&context.store.entry(&state.id)?) {
+    if let Ok(list) = tier.shortfalls(&entry) {
         event["caisson"] = json!({
             "refused": tell(&list, |shortfall| shortfall.refused),
             "failed": tell(&list, |shortfall| !shortfall.refused),

@@ -31,10 +31,16 @@ const STUCK: Duration = Duration::from_millis(50);
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError> {
     let number = signal::number(&arguments.signal)
         .ok_or_else(|| RuntimeError::option("signal", &arguments.signal, "no such signal"))?;
-    let state = context.store.entry(&arguments.id)?.load()?;
+    let entry = context.store.entry(&arguments.id)?;
+    let state = entry.load()?;
     let status = state.status();
     if arguments.all {
-        procs::signal_all(&|| state.guest_pids(), number);
+        if number == libc::SIGKILL || status == Status::Stopped {
+            // Whatever is left of it.
+            procs::signal_all(&|| state.guest_pids(), number);
+        } else {
+            return tier::of(&state)?.signal_all(&state, &entry, number);
+        }
         if status == Status::Stopped {
             return Ok(());
         }

@@ -8,6 +8,7 @@ use super::list::Format;
 use super::{Context, print};
 use crate::RuntimeError;
 use crate::state::Status;
+use crate::tier;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -28,7 +29,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError>
     if state.status() == Status::Stopped {
         return Err(RuntimeError::NotRunning);
     }
-    let pids = state.guest_pids();
+    let pids = tier::of(&state)?.pids(&state);
     if arguments.format == Format::Json {
         return print(&format!("{}\n", json!(pids)));
     }

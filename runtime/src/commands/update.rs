@@ -101,7 +101,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError>
     let known = state.spec.linux.resources.clone();
     let mut wanted = wanted(arguments)?;
     complete(&mut wanted, &known);
-    limits::apply(&state.cgroup, &tier::of(&state)?.on_host(&wanted))?;
+    let tier = tier::of(&state)?;
+    tier.limit(&entry, &wanted)?;
+    limits::apply(&state.cgroup, &tier.on_host(&wanted))?;
     remember(&mut state.spec.linux.resources, &wanted);
     Ok(entry.save(&state)?)
 }

@@ -16,11 +16,13 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use caisson_wire::{BootReply, Request, Response, Shortfall};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use serde_json::Value;
 
 use super::door::{Door, ask, converse, listen, spawn};
 use super::life::LifeLine;
 use super::{Blueprint, ConsoleSize, Exec, Newborn, OnMounted, Running, Tier};
 use crate::RuntimeError;
+use crate::cgroup::{procs, stats};
 use crate::fault;
 use crate::process::ProcessId;
 use crate::spec::types::Resources;
@@ -127,6 +129,28 @@ impl Tier for KernelTier {
 
     fn clean(&self, _: &Entry, _: &State) -> Result<(), RuntimeError> {
         // Everything ends with the app kernel.
+        Ok(())
+    }
+
+    fn pids(&self, state: &State) -> Vec<i32> {
+        state.guest_pids()
+    }
+
+    fn usage(&self, state: &State, _: &Entry) -> Result<Value, RuntimeError> {
+        Ok(stats::read(&state.cgroup))
+    }
+
+    fn limit(&self, _: &Entry, _: &Resources) -> Result<(), RuntimeError> {
+        // Guests are in the cgroup on the host.
+        Ok(())
+    }
+
+    fn signal_all(&self, state: &State, _: &Entry, signal: i32) -> Result<(), RuntimeError> {
+        procs::signal_all(&|| state.guest_pids(), signal);
+        Ok(())
+    }
+
+    fn resumed(&self, _: &Entry) -> Result<(), RuntimeError> {
         Ok(())
     }
 

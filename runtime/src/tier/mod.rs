@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use caisson_wire::{ProcessSpec, Shortfall, TraceScope};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::RuntimeError;
 use crate::cgroup::Cgroup;
@@ -104,6 +105,16 @@ pub trait Tier {
     fn shortfalls(&self, entry: &Entry) -> Result<Vec<Shortfall>, RuntimeError>;
     /// Take back what is left of a container outside of its processes, cgroups and state when those are gone.
     fn clean(&self, entry: &Entry, state: &State) -> Result<(), RuntimeError>;
+    /// The processes of the container as the host numbers them, those that stand for a guest's included.
+    fn pids(&self, state: &State) -> Vec<i32>;
+    /// What the container uses, as the `data` of a stats event.
+    fn usage(&self, state: &State, entry: &Entry) -> Result<Value, RuntimeError>;
+    /// Give the guest other limits, besides those of [`Tier::on_host`].
+    fn limit(&self, entry: &Entry, limits: &Resources) -> Result<(), RuntimeError>;
+    /// Send a signal that is not SIGKILL to every process of the container.
+    fn signal_all(&self, state: &State, entry: &Entry, signal: i32) -> Result<(), RuntimeError>;
+    /// The container was thawed: tell the guest what it has missed.
+    fn resumed(&self, entry: &Entry) -> Result<(), RuntimeError>;
     /// Free process `pid` of a sandbox, which was sent SIGKILL and has not ended, from what holds it.
     fn unblock(&self, pid: i32);
 }

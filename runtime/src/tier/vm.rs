@@ -20,16 +20,20 @@ pub mod monitor;
 mod network;
 mod session;
 mod size;
+mod usage;
 
 use std::os::fd::AsFd;
 
 use caisson_wire::{Request, Shortfall};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use serde_json::Value;
 
 use super::door::{ask, listen, spawn};
 use super::life::LifeLine;
 use super::{Blueprint, Exec, Newborn, OnMounted, Running, Tier};
 use crate::RuntimeError;
+use crate::cgroup::procs::Freezer;
+use crate::cgroup::stats;
 use crate::process::ProcessId;
 use crate::spec::types::Resources;
 use crate::spec::{Spec, SpecError};
@@ -123,6 +127,40 @@ impl Tier for VmTier {
             }
             _ => Ok(()),
         }
+    }
+
+    fn pids(&self, state: &State) -> Vec<i32> {
+        // Among them is a thread of the kernel's for the machine.
+        let stands_for_one = |pid: &i32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let name = line.split(|byte| *byte == 0).next();
+            [PROCESS_NAME, EXEC_NAME]
+                .map(str::as_bytes)
+                .contains(&name.unwrap_or_default())
+        };
+        let mut pids = state.cgroup.kernel_pids();
+        pids.retain(stands_for_one);
+        pids
+    }
+
+    fn usage(&self, state: &State, entry: &Entry) -> Result<Value, RuntimeError> {
+        // A guest that does not run has nobody to ask, and uses what it used.
+        if state.cgroup.freezer_state() == Freezer::Thawed {
+            usage::refresh(entry)?;
+        }
+        Ok(stats::of_folder(&usage::folder(entry)))
+    }
+
+    fn limit(&self, entry: &Entry, limits: &Resources) -> Result<(), RuntimeError> {
+        usage::limit(entry, limits)
+    }
+
+    fn signal_all(&self, _: &State, entry: &Entry, signal: i32) -> Result<(), RuntimeError> {
+        usage::signal_all(entry, signal)
+    }
+
+    fn resumed(&self, entry: &Entry) -> Result<(), RuntimeError> {
+        usage::awake(entry)
     }
 
     fn unblock(&self, _: i32) {

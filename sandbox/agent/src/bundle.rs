@@ -56,15 +56,6 @@ impl Bundle {
         fs::write(&path, document.to_string())
             .map_err(AgentError::step("write", path.display().to_string()))
     }
-
-    /// How often the kernel has killed for the container's memory limit.
-    pub(crate) fn memory_kills(&self) -> u64 {
-        let path = format!("/sys/fs/cgroup/{}/memory.events", self.id);
-        let text = fs::read_to_string(path).unwrap_or_default();
-        text.lines()
-            .find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
-            .unwrap_or(0)
-    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub enum AgentError {
     Version(u32),
     #[error("container id \"{0}\" cannot be a file name")]
     Id(String),
+    #[error("{0}: not a limit of a control group")]
+    Limit(String),
     /// libcontainer's own words.
     #[error("{0}")]
     Container(String),

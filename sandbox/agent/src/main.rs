@@ -7,8 +7,11 @@
 //! It trusts the host. The containers beside it are as hostile to it as to the host, but there is nothing
 //! in it that the virtual machine around it does not protect as well.
 
+mod answer;
 mod boot;
 mod bundle;
+mod cgroup;
+mod clock;
 mod error;
 mod helper;
 mod network;
@@ -28,8 +31,10 @@ fn main() -> ExitCode {
         eprintln!("caisson-agent is PID 1 of a micro-VM's guest");
         return ExitCode::from(2);
     }
+    let port = boot::Port::open();
+    port.mark(boot::STARTED);
     // PID 1 must not end: the kernel would panic before the message is out.
-    if let Err(error) = boot::prepare().and_then(|()| server::serve()) {
+    if let Err(error) = boot::prepare().and_then(|()| server::serve(|| port.mark(boot::LISTENS))) {
         eprintln!("caisson-agent: {error}");
     }
     boot::power_off();

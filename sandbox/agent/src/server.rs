@@ -11,13 +11,13 @@ use nix::sys::socket::{
 
 use crate::error::AgentError;
 use crate::table::Table;
-use crate::{session, stream};
+use crate::{answer, session, stream};
 
 /// Small: a session's thread holds nothing large on its stack.
 const STACK_BYTES: usize = 256 << 10;
 
-/// Never returns but with an error.
-pub(crate) fn serve() -> Result<(), AgentError> {
+/// Calls `ready` once the host can connect, and never returns but with an error.
+pub(crate) fn serve(ready: impl FnOnce()) -> Result<(), AgentError> {
     let fail = |step| AgentError::step::<nix::Error>(step, format!("vsock port {PORT}"));
     let listener = socket(
         AddressFamily::Vsock,
@@ -33,6 +33,7 @@ pub(crate) fn serve() -> Result<(), AgentError> {
     let table = Arc::new(Table::default());
     let reaper = Arc::clone(&table);
     start("reaper", move || reaper.reap_for_ever())?;
+    ready();
     loop {
         match accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
             Ok(number) => {
@@ -76,6 +77,10 @@ fn converse(table: &Arc<Table>, mut connection: File) {
     let outcome = match agent::read::<Opening>(&mut connection, MAX_DOWN_BYTES) {
         Ok(Opening::Create(create)) => session::create(table, &connection, &create),
         Ok(Opening::Exec(exec)) => session::exec(table, &connection, &exec),
+        Ok(Opening::Ask {
+            container,
+            question,
+        }) => answer::answer(&connection, &container, &question),
         Ok(Opening::Stream { process, file }) => stream::carry(table, connection, process, file),
         Err(error) => Err(error.into()),
     };

@@ -12,10 +12,11 @@ use caisson_wire::agent::{
     self, Create, Ended, Exec, MAX_DOWN_BYTES, Order, Report, Stdio, VERSION,
 };
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use rustix::time::{ClockId, Timespec};
 use serde_json::Value;
 
 use crate::bundle::Bundle;
+use crate::cgroup::Cgroup;
+use crate::clock;
 use crate::error::AgentError;
 use crate::helper::{Files, Task};
 use crate::table::Table;
@@ -36,14 +37,14 @@ pub(crate) fn create(
         if create.version != VERSION {
             return Err(AgentError::Version(create.version));
         }
-        set_time(create.time_ns)?;
+        clock::set(create.time_ns)?;
         network::set(&create.network)?;
         let bundle = Bundle::new(&create.id)?;
         bundle.make(create)?;
         let process = make(table, &bundle, Task::Create, &create.config["process"])?;
         Ok((bundle, process))
     };
-    live(table, connection, made())
+    live(table, connection, made(), Kills::Told)
 }
 
 pub(crate) fn exec(table: &Arc<Table>, connection: &File, exec: &Exec) -> Result<(), AgentError> {
@@ -52,22 +53,7 @@ pub(crate) fn exec(table: &Arc<Table>, connection: &File, exec: &Exec) -> Result
         let process = make(table, &bundle, Task::Exec, &exec.process)?;
         Ok((bundle, process))
     };
-    live(table, connection, made())
-}
-
-/// The guest's clock follows the host's, unless they agree to a second.
-fn set_time(time_ns: u64) -> Result<(), AgentError> {
-    const SECOND_NS: u64 = 1_000_000_000;
-    let now = rustix::time::clock_gettime(ClockId::Realtime);
-    let wanted = Timespec {
-        tv_sec: (time_ns / SECOND_NS).cast_signed(),
-        tv_nsec: (time_ns % SECOND_NS).cast_signed(),
-    };
-    if now.tv_sec.abs_diff(wanted.tv_sec) <= 1 {
-        return Ok(());
-    }
-    rustix::time::clock_settime(ClockId::Realtime, wanted)
-        .map_err(AgentError::step("set", "the clock"))
+    live(table, connection, made(), Kills::Untold)
 }
 
 /// Let a helper make a process; returns its number in the table.
@@ -151,11 +137,19 @@ fn receive_console(listener: &UnixListener) -> io::Result<File> {
     Err(io::ErrorKind::UnexpectedEof.into())
 }
 
+/// Whether a session hears of the kernel's kills for memory: that of the container's first process does.
+#[derive(PartialEq, Eq)]
+enum Kills {
+    Told,
+    Untold,
+}
+
 /// Everything after the process was made, or was not.
 fn live(
     table: &Arc<Table>,
     connection: &File,
     made: Result<(Bundle, u64), AgentError>,
+    kills: Kills,
 ) -> Result<(), AgentError> {
     let (bundle, process) = match made {
         Ok(made) => made,
@@ -176,14 +170,25 @@ fn live(
     // Until the host goes its files stay, however soon the process ends.
     report(&up, &Report::Ready { process });
     let console = table.console(process);
+    let cgroup = Cgroup::of(&bundle);
+    if kills == Kills::Told {
+        let (watched, up) = (Cgroup::of(&bundle), Arc::clone(&up));
+        server::start("memory", move || {
+            let tell = |kills| report(&up, &Report::OutOfMemory { kills });
+            if let Err(error) = watched.watch_memory(tell) {
+                eprintln!("caisson-agent: {error}");
+            }
+        })?;
+    }
     let (obeying, answers, of) = (Arc::clone(table), Arc::clone(&up), bundle.clone());
     server::start("orders", move || {
         obey(&obeying, orders, &answers, &of, process, console.as_ref());
     })?;
     let ended = table.wait(process)?;
-    let kills = bundle.memory_kills();
-    if kills > 0 {
-        report(&up, &Report::OutOfMemory { kills });
+    // The watching thread may not have come to the last one.
+    let last = cgroup.memory_kills();
+    if kills == Kills::Told && last > 0 {
+        report(&up, &Report::OutOfMemory { kills: last });
     }
     report(&up, &Report::Ended(ended));
     Ok(())

@@ -6,10 +6,12 @@
 //! * a *session* ([`Opening::Create`], [`Opening::Exec`]) owns one process: [`Order`]s down, [`Report`]s up,
 //!   and when the connection ends before the process, the process is killed;
 //! * a *stream* ([`Opening::Stream`]) carries the bytes of one of the process's files and nothing else; its end
-//!   is the end of the file, and a side that does not read stops the other from writing.
+//!   is the end of the file, and a side that does not read stops the other from writing;
+//! * a *question* ([`Opening::Ask`]) is answered by one [`Report`].
 //!
 //! To the host, what the agent says is hostile: lengths are checked before anything is allocated.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use serde::de::DeserializeOwned;
@@ -40,7 +42,51 @@ pub enum Opening {
     Exec(Exec),
     /// Connect to a file of the process that a [`Report::Ready`] named. Once for each file.
     Stream { process: u64, file: Stdio },
+    /// One question about a container, or one change to it; the answer is the only message up.
+    Ask {
+        container: String,
+        question: Question,
+    },
 }
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// What it uses: [`Report::Usage`].
+    Usage,
+    /// Write these files of its control group, in this order: [`Report::Done`].
+    Limits(Vec<(String, String)>),
+    /// Send a signal to all of its processes: [`Report::Done`].
+    SignalAll(i32),
+    /// The machine did not run for a while. The host's time in nanoseconds since 1970, and bytes that no other
+    /// machine was given: [`Report::Done`].
+    Awake { time_ns: u64, entropy: Vec<u8> },
+}
+
+/// The files of a container's control group (v2) that [`Report::Usage`] holds, as far as the guest has them.
+pub const USAGE_FILES: [&str; 11] = [
+    "cpu.stat",
+    "io.stat",
+    "memory.current",
+    "memory.events",
+    "memory.max",
+    "memory.peak",
+    "memory.stat",
+    "memory.swap.current",
+    "memory.swap.max",
+    "pids.current",
+    "pids.max",
+];
+
+/// The files of a container's control group that [`Question::Limits`] may name.
+pub const LIMIT_FILES: [&str; 6] = [
+    "cpu.max",
+    "cpu.weight",
+    "memory.low",
+    "memory.max",
+    "memory.swap.max",
+    "pids.max",
+];
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Create {
@@ -95,8 +141,12 @@ pub enum Report {
     Ready { process: u64 },
     /// The container's program has begun.
     Started,
-    /// The kernel has killed processes of the container for memory.
+    /// The kernel has killed processes of the container for memory, this many so far.
     OutOfMemory { kills: u64 },
+    /// The text of [`USAGE_FILES`].
+    Usage { files: BTreeMap<String, String> },
+    /// What was asked for is done.
+    Done,
     /// The last message of a session.
     Ended(Ended),
     /// The last message of a session that came to nothing; for the user.

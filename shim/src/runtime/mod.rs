@@ -25,6 +25,8 @@ const OVERRIDE: &str = "CAISSON_RUNTIME";
 const DEFAULT_BINARY: &str = "caisson";
 /// State of containers that containerd owns, apart from those of other callers.
 const DEFAULT_ROOT: &str = "/run/containerd/caisson";
+/// A folder of files of cgroup v2 in a container's state.
+const GUEST_CGROUP: &str = "cgroup";
 
 pub(crate) struct Runtime {
     binary: PathBuf,
@@ -157,6 +159,19 @@ impl Runtime {
                 source,
             })?;
         Ok(pids.unwrap_or_default())
+    }
+
+    /// Where the runtime keeps the files of the container's control group in its guest; only with a virtual machine
+    /// is that another than the host's.
+    pub(crate) fn guest_cgroup(&self) -> Option<PathBuf> {
+        let folder = || self.root.join(&self.id).join(GUEST_CGROUP);
+        (Tier::current() == Tier::Vm).then(folder)
+    }
+
+    /// Bring those files up to date.
+    pub(crate) fn measure(&self) -> Result<(), RuntimeError> {
+        let arguments: &[&OsStr] = &["events".as_ref(), "--stats".as_ref(), self.id.as_ref()];
+        self.run(arguments, CommandStdio::null()).map(drop)
     }
 
     /// Change limits; `resources` is a file with OCI linux resources.

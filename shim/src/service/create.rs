@@ -9,7 +9,6 @@ use containerd_shim_protos::protobuf::{Message, MessageField};
 
 use super::{Service, Slot};
 use crate::bundle::Config;
-use crate::cgroup::Cgroup;
 use crate::container::Container;
 use crate::error::ShimError;
 use crate::io::{ConsoleSocket, ProcessIo, StdioPaths};
@@ -92,8 +91,7 @@ impl Service {
         match self.run_create(&container) {
             Ok((pid, io)) => {
                 container.init.attach(pid, io);
-                *lock(&container.cgroup) =
-                    Cgroup::find(&container.config.linux.cgroups_path, pid as u32);
+                *lock(&container.cgroup) = container.measured(pid as u32);
                 self.publisher.publish(&created_event(request, pid as u32));
                 self.claim_init(&container, pid);
                 drop(launch);

@@ -1,12 +1,12 @@
 //! Stats: what the container uses, read from its control groups. Takes no lock that kill needs, and
-//! does not run the runtime.
+//! runs the runtime only where it has to ask a guest.
 
 use containerd_shim_protos::api::{StatsRequest, StatsResponse};
 use containerd_shim_protos::protobuf::MessageField;
 
 use super::Service;
-use crate::cgroup::Cgroup;
 use crate::error::ShimError;
+use crate::runtime::RuntimeError;
 use crate::stats;
 use crate::sync::lock;
 
@@ -15,11 +15,18 @@ impl Service {
         let container = self.container(&request.id)?;
         let known = lock(&container.cgroup).clone();
         let pid = container.init.snapshot().pid;
-        let cgroup = known.or_else(|| Cgroup::find(&container.config.linux.cgroups_path, pid));
+        let cgroup = known.or_else(|| container.measured(pid));
         let cgroup = cgroup.ok_or(ShimError::WrongState {
             action: "measure",
             state: "without control groups",
         })?;
+        if container.runtime.guest_cgroup().is_some() {
+            match container.runtime.measure() {
+                // What it used in the end is there.
+                Ok(()) | Err(RuntimeError::NotRunning(_)) => {}
+                Err(error) => return Err(ShimError::runtime("events")(error)),
+            }
+        }
         Ok(StatsResponse {
             stats: MessageField::some(stats::read(&cgroup)?),
             ..StatsResponse::default()

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use caisson_wire::agent::{Create, Ended, Opening, VERSION};
 use caisson_wire::network::Network;
@@ -11,8 +11,8 @@ use super::files::ROOT_IMAGE;
 use super::life::{Life, Machine, Terminal, block_signals};
 use super::message::{Description, Down, Up};
 use super::monitor::Monitor;
-use super::session::{BOOT_LIMIT, Session};
-use super::{guest, network};
+use super::session::Session;
+use super::{guest, network, usage};
 use crate::RuntimeError;
 use crate::tier::edges;
 use crate::tier::life::{die_with, watch};
@@ -64,6 +64,7 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Ended, RuntimeError> {
     rustix::process::chdir("/").map_err(RuntimeError::step("chdir"))?;
     block_signals()?;
     network::enter(&description.namespaces.network)?;
+    usage::prepare(&description.folder)?;
     guest::root_image(&description.rootfs, &description.folder.join(ROOT_IMAGE))?;
     caisson_wire::send(boot.as_fd(), &Up::Mounted, &[])?;
     let (Down::GoOn, _) = caisson_wire::receive::<Down>(boot.as_fd())? else {
@@ -80,7 +81,7 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Ended, RuntimeError> {
     let session = Session::open(
         &description.folder,
         &Opening::Create(request(&description, machine.network.for_guest())),
-        BOOT_LIMIT,
+        Duration::from_secs(description.boot_limit_s),
         &mut || machine.ended(),
     )?;
     machine.network.connect()?;
@@ -97,7 +98,6 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Ended, RuntimeError> {
 }
 
 fn request(description: &Description, network: Network) -> Create {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
     Create {
         version: VERSION,
         id: description.id.clone(),
@@ -105,6 +105,6 @@ fn request(description: &Description, network: Network) -> Create {
         root: "/dev/vda".to_owned(),
         read_only: description.read_only,
         network,
-        time_ns: now.map_or(0, |now| now.as_nanos() as u64),
+        time_ns: usage::now_ns(),
     }
 }

@@ -28,6 +28,7 @@ pub(super) fn exec(exec: &Exec<'_>) -> Result<Running, RuntimeError> {
         id: exec.state.id.clone(),
         folder: exec.entry.folder().to_owned(),
         process: guest::process_document(&exec.process),
+        cgroup: exec.cgroup.clone(),
         terminal: exec.console,
     };
     let mut child = spawn(EXEC_NAME, exec.entry.id(), &theirs, exec.stdio)?;
@@ -62,6 +63,8 @@ fn live(boot: &OwnedFd) -> Result<Ended, RuntimeError> {
     let (Down::Enter(entrant), _) = caisson_wire::receive::<Down>(boot.as_fd())? else {
         return Err(RuntimeError::SandboxDied);
     };
+    // Before there are threads, see `join_as_kernel`.
+    entrant.cgroup.join_as_kernel()?;
     rustix::process::setsid().map_err(RuntimeError::step("setsid"))?;
     rustix::process::chdir("/").map_err(RuntimeError::step("chdir"))?;
     block_signals()?;

@@ -12,3 +12,5 @@ pub(super) const VSOCK: &str = "vm/vsock.sock";
 pub(super) const VISIBLE: &str = "vm";
 /// The container's root file system.
 pub(super) const ROOT_IMAGE: &str = "root.img";
+/// Files of the container's control group in the guest.
+pub(super) const USAGE: &str = "cgroup";

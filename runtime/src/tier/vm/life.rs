@@ -18,6 +18,7 @@ use super::carry;
 use super::monitor::Monitor;
 use super::network::PodNetwork;
 use super::session::{ANSWER_LIMIT, Session, nonsense, of_agent};
+use super::usage;
 use crate::RuntimeError;
 use crate::tier::ConsoleSize;
 
@@ -206,7 +207,9 @@ impl Life {
                     self.last_output();
                     return Ok(ended);
                 }
-                Ok(Event::Report(Report::OutOfMemory { .. })) => None,
+                Ok(Event::Report(Report::OutOfMemory { kills })) => machine
+                    .as_ref()
+                    .and_then(|machine| usage::out_of_memory(&machine.folder, kills).err()),
                 Ok(Event::Report(Report::Failed { message })) => Some(of_agent(&message)),
                 Ok(Event::Report(other)) => Some(nonsense(&other)),
                 Ok(Event::Lost(message)) => Some(RuntimeError::Sandbox { message }),

@@ -7,7 +7,7 @@ use caisson_wire::WireError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{guest, size};
+use super::{guest, session, size};
 use crate::RuntimeError;
 use crate::cgroup::Cgroup;
 use crate::namespace::Namespaces;
@@ -30,6 +30,8 @@ pub(super) struct Description {
     pub(super) vcpus: u8,
     /// Where the guest's kernel and initial ramdisk are.
     pub(super) files: PathBuf,
+    /// How long the agent may take for its first word, in seconds.
+    pub(super) boot_limit_s: u64,
 }
 
 impl Description {
@@ -54,6 +56,7 @@ impl Description {
             memory_mib: size::memory_mib(&spec.linux.resources),
             vcpus: size::vcpus(&spec.linux.resources),
             files: guest::files()?,
+            boot_limit_s: session::boot_limit_s()?,
         })
     }
 }
@@ -65,6 +68,8 @@ pub(super) struct Entrant {
     pub(super) folder: PathBuf,
     /// `process` of config.json.
     pub(super) process: Value,
+    /// Which the process that stands for it joins.
+    pub(super) cgroup: Cgroup,
     pub(super) terminal: Option<ConsoleSize>,
 }
 

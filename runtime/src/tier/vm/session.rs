@@ -11,19 +11,38 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use caisson_wire::WireError;
-use caisson_wire::agent::{self, MAX_UP_BYTES, Opening, Order, PORT, Report, Stdio};
+use caisson_wire::agent::{self, MAX_UP_BYTES, Opening, Order, PORT, Question, Report, Stdio};
 
 use super::files::VSOCK;
 use crate::RuntimeError;
 
-/// From the start of the machine to the agent's first word.
-pub(super) const BOOT_LIMIT: Duration = Duration::from_secs(120);
+/// From the start of the machine to the agent's first word, unless `CAISSON_BOOT_LIMIT` says otherwise.
+const BOOT_LIMIT_S: u64 = 120;
 /// How long the agent may take for an answer.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+/// How long it may take for one to a question about a container.
+const QUESTION_LIMIT: Duration = Duration::from_secs(20);
 /// How long the monitor may take to connect us, before it is asked again.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// `CAISSON_BOOT_LIMIT`, for hosts that are slower, or where somebody waits.
+pub(super) fn boot_limit_s() -> Result<u64, RuntimeError> {
+    const VARIABLE: &str = "CAISSON_BOOT_LIMIT";
+    let Some(text) = std::env::var_os(VARIABLE).filter(|text| !text.is_empty()) else {
+        return Ok(BOOT_LIMIT_S);
+    };
+    let text = text.to_string_lossy();
+    match text.parse() {
+        Ok(seconds @ 1..) => Ok(seconds),
+        _ => Err(RuntimeError::option(
+            VARIABLE,
+            text,
+            "not a number of seconds",
+        )),
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Session {
@@ -63,7 +82,7 @@ impl Session {
             }
             Ok(Report::Failed { message }) => Err(of_agent(&message)),
             Ok(other) => Err(nonsense(&other)),
-            Err(error) => Err(doubt().unwrap_or_else(|| failed(error))),
+            Err(error) => Err(doubt().unwrap_or_else(|| failed(error, ANSWER_LIMIT))),
         }
     }
 
@@ -87,6 +106,29 @@ impl Session {
     }
 }
 
+/// Ask the agent one question about a container; `folder` is the container's in the state.
+pub(super) fn ask(
+    folder: &Path,
+    container: &str,
+    question: Question,
+) -> Result<Report, RuntimeError> {
+    let folder = File::open(folder).map_err(RuntimeError::file(folder, "open"))?;
+    let mut stream = connect(&folder, QUESTION_LIMIT, &mut || None)?;
+    let opening = Opening::Ask {
+        container: container.to_owned(),
+        question,
+    };
+    agent::write(&mut stream, &opening)?;
+    stream
+        .set_read_timeout(Some(QUESTION_LIMIT))
+        .map_err(RuntimeError::step("set a time limit"))?;
+    match agent::read(&mut stream, MAX_UP_BYTES) {
+        Ok(Report::Failed { message }) => Err(of_agent(&message)),
+        Ok(report) => Ok(report),
+        Err(error) => Err(failed(error, QUESTION_LIMIT)),
+    }
+}
+
 /// The agent's own words, which may be a guest's: printable, and not too many.
 pub(super) fn of_agent(message: &str) -> RuntimeError {
     const LIMIT: usize = 2000;
@@ -103,7 +145,7 @@ pub(super) fn nonsense(report: &Report) -> RuntimeError {
 }
 
 /// A message did not come.
-fn failed(error: WireError) -> RuntimeError {
+fn failed(error: WireError, limit: Duration) -> RuntimeError {
     let message = match error {
         WireError::Connection(error)
             if matches!(
@@ -111,7 +153,7 @@ fn failed(error: WireError) -> RuntimeError {
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
             ) =>
         {
-            format!("agent: no answer within {} s", ANSWER_LIMIT.as_secs())
+            format!("agent: no answer within {} s", limit.as_secs())
         }
         other => format!("agent: {other}"),
     };

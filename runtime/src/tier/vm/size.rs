@@ -1,5 +1,7 @@
 //! How large a machine is, and what its host gives it.
 
+use crate::cgroup::limits::or_max;
+use crate::cgroup::limits_v2::weight_of_shares;
 use crate::spec::types::Resources;
 
 /// What the guest kernel and the agent take of a machine's memory.
@@ -55,6 +57,32 @@ pub(super) fn on_host(limits: &Resources) -> Resources {
     limits
 }
 
+/// The container's limits as files of its control group in the guest.
+pub(super) fn in_guest(limits: &Resources) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let mut set = |name: &str, value: String| files.push((name.to_owned(), value));
+    let given = |value: Option<i64>| value.filter(|value| *value != 0);
+    if let Some(limit) = given(limits.memory.limit) {
+        set("memory.max", or_max(limit));
+    }
+    if let Some(reservation) = given(limits.memory.reservation) {
+        set("memory.low", or_max(reservation));
+    }
+    if let Some(limit) = limits.pids.as_ref().and_then(|pids| pids.limit) {
+        let value = if limit > 0 { limit } else { -1 };
+        set("pids.max", or_max(value));
+    }
+    if let Some(shares) = limits.cpu.shares.filter(|shares| *shares != 0) {
+        set("cpu.weight", weight_of_shares(shares).to_string());
+    }
+    if let Some(quota) = given(limits.cpu.quota) {
+        let period = limits.cpu.period.filter(|period| *period != 0);
+        let period = period.unwrap_or(100_000);
+        set("cpu.max", format!("{} {period}", or_max(quota)));
+    }
+    files
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +100,24 @@ mod tests {
         assert_eq!(host.memory.swap, Some(-1));
         limits.memory.limit = Some(i64::MAX);
         assert!(memory_mib(&limits) > 1 << 20 && on_host(&limits).memory.limit == Some(i64::MAX));
+    }
+    #[test]
+    fn the_guest_is_told_what_was_given() {
+        let mut limits = Resources::default();
+        assert!(in_guest(&limits).is_empty());
+        limits.memory.limit = Some(-1);
+        limits.cpu.quota = Some(20_000);
+        limits.pids = Some(crate::spec::types::Pids { limit: Some(0) });
+        let files = in_guest(&limits);
+        let files: Vec<_> = files
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        let wanted = [
+            ("memory.max", "max"),
+            ("pids.max", "max"),
+            ("cpu.max", "20000 100000"),
+        ];
+        assert_eq!(files, wanted);
     }
 }

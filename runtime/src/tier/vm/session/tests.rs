@@ -74,6 +74,25 @@ fn what_cannot_be_is_an_error_that_says_so() {
 }
 
 #[test]
+fn an_answer_to_a_question_is_read_with_the_same_doubt() {
+    let answered = |answer: Vec<u8>| {
+        let folder = folder(true, answer);
+        let outcome = ask(&folder, "c", Question::Usage);
+        std::fs::remove_dir_all(&folder).expect("remove the folder");
+        outcome
+    };
+    assert_eq!(answered(framed(&Report::Done)).expect("read"), Report::Done);
+    let message = "no such group".to_owned();
+    let error = answered(framed(&Report::Failed { message })).expect_err("failed");
+    assert!(
+        error.to_string().contains("agent: no such group"),
+        "{error}"
+    );
+    let error = answered(u32::MAX.to_le_bytes().to_vec()).expect_err("too long");
+    assert!(error.to_string().contains("over the limit"), "{error}");
+}
+
+#[test]
 fn the_agents_words_are_printable_and_few() {
     let message = "\u{1b}[2J".repeat(5000);
     let error = open(&folder(true, framed(&Report::Failed { message }))).expect_err("failed");

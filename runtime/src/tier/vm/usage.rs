@@ -1,0 +1,148 @@
+//! What the guest says of a container's control group, and what it is told of it.
+//!
+//! The files of that group are copied to a folder of the state, where they read as those of a container without a
+//! virtual machine do: for `events`, and for whoever watches `memory.events` there for kills.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use caisson_wire::agent::{Question, Report, USAGE_FILES};
+
+use super::files::{CONFIG, USAGE};
+use super::session;
+use super::size;
+use crate::RuntimeError;
+use crate::spec::SpecError;
+use crate::spec::types::Resources;
+use crate::state::Entry;
+
+/// The counter of kills in the folder.
+const KILLS: &str = "memory.events";
+
+/// A folder without figures yet.
+pub(super) fn prepare(container: &Path) -> Result<(), RuntimeError> {
+    let folder = container.join(USAGE);
+    std::fs::create_dir(&folder).map_err(RuntimeError::file(&folder, "create"))?;
+    out_of_memory(container, 0)
+}
+
+/// Where it is.
+pub(super) fn folder(entry: &Entry) -> PathBuf {
+    entry.folder().join(USAGE)
+}
+
+/// Bring it up to date.
+pub(super) fn refresh(entry: &Entry) -> Result<(), RuntimeError> {
+    match session::ask(entry.folder(), entry.id(), Question::Usage)? {
+        Report::Usage { files } => write_all(&folder(entry), &files),
+        other => Err(session::nonsense(&other)),
+    }
+}
+
+/// The agent has counted this many kills.
+pub(super) fn out_of_memory(container: &Path, kills: u64) -> Result<(), RuntimeError> {
+    write(
+        &container.join(USAGE).join(KILLS),
+        &format!("oom_kill {kills}\n"),
+    )
+}
+
+/// Only files that are known: their names are a guest's word.
+fn write_all(folder: &Path, files: &BTreeMap<String, String>) -> Result<(), RuntimeError> {
+    for name in USAGE_FILES {
+        if let Some(text) = files.get(name) {
+            write(&folder.join(name), text)?;
+        }
+    }
+    Ok(())
+}
+
+/// In place, and never without content: somebody may be watching the file.
+fn write(path: &Path, text: &str) -> Result<(), RuntimeError> {
+    let fail = || RuntimeError::file::<std::io::Error>(path, "write");
+    let mut options = std::fs::File::options();
+    options.write(true).create(true).truncate(false);
+    let mut file = options.open(path).map_err(fail())?;
+    file.write_all(text.as_bytes()).map_err(fail())?;
+    file.set_len(text.len() as u64).map_err(fail())
+}
+
+/// Give the container's group in the guest these limits.
+pub(super) fn limit(entry: &Entry, limits: &Resources) -> Result<(), RuntimeError> {
+    let files = size::in_guest(limits);
+    if files.is_empty() {
+        return Ok(());
+    }
+    let machine = memory_mib(entry)?;
+    if let Some(bytes) = limits.memory.limit.filter(|bytes| *bytes > machine << 20) {
+        let reason = format!("the virtual machine has {machine} MiB, and does not grow");
+        return Err(SpecError::unsupported("linux.resources.memory.limit", bytes, reason).into());
+    }
+    order(entry, Question::Limits(files))
+}
+
+/// What the machine was made with.
+fn memory_mib(entry: &Entry) -> Result<i64, RuntimeError> {
+    let path = entry.folder().join(CONFIG);
+    let text = std::fs::read(&path).map_err(RuntimeError::file(&path, "read"))?;
+    let config: caisson_vmm::Config = serde_json::from_slice(&text)
+        .map_err(std::io::Error::from)
+        .map_err(RuntimeError::file(&path, "read"))?;
+    Ok(config.memory_mib.into())
+}
+
+pub(super) fn signal_all(entry: &Entry, signal: i32) -> Result<(), RuntimeError> {
+    order(entry, Question::SignalAll(signal))
+}
+
+/// The machine runs again.
+pub(super) fn awake(entry: &Entry) -> Result<(), RuntimeError> {
+    let mut entropy = vec![0; 32];
+    let length = rustix::rand::getrandom(&mut entropy[..], rustix::rand::GetRandomFlags::empty())
+        .map_err(RuntimeError::step("getrandom"))?;
+    entropy.truncate(length);
+    let time_ns = now_ns();
+    order(entry, Question::Awake { time_ns, entropy })
+}
+
+/// The host's time, since 1970.
+pub(super) fn now_ns() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_nanos() as u64)
+}
+
+fn order(entry: &Entry, question: Question) -> Result<(), RuntimeError> {
+    match session::ask(entry.folder(), entry.id(), question)? {
+        Report::Done => Ok(()),
+        other => Err(session::nonsense(&other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_files_are_written_and_each_is_as_long_as_its_text() {
+        let folder = std::env::temp_dir().join(format!("caisson-usage-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let files = |text: &str| {
+            BTreeMap::from([
+                ("memory.current".to_owned(), text.to_owned()),
+                ("../memory.current".to_owned(), text.to_owned()),
+            ])
+        };
+        write_all(&folder, &files("100\n")).expect("written");
+        write_all(&folder, &files("7\n")).expect("written again");
+        let names: Vec<_> = std::fs::read_dir(&folder)
+            .expect("the folder")
+            .flatten()
+            .map(|entry| entry.file_name())
+            .collect();
+        let text = std::fs::read_to_string(folder.join("memory.current")).expect("text");
+        std::fs::remove_dir_all(&folder).expect("removed");
+        assert_eq!((names, text), (vec!["memory.current".into()], "7\n".into()));
+    }
+}

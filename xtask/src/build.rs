@@ -15,6 +15,13 @@ pub(crate) fn source_root() -> &'static Path {
         .unwrap_or_else(|| Path::new("."))
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target_directory() -> Result<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| source_root().join("target"), PathBuf::from);
+    std::path::absolute(target).context("cannot make the target directory absolute")
+}
+
 /// The cargo that runs us.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -35,10 +42,7 @@ pub(crate) fn release() -> Result<PathBuf> {
     }
     let status = command.status().context("cannot run cargo")?;
     ensure!(status.success(), "cargo build failed ({status})");
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| source_root().join("target"), PathBuf::from);
-    let release = std::path::absolute(target.join("release"))
-        .context("cannot make the target directory absolute")?;
+    let release = target_directory()?.join("release");
     // The same program under its second name, which is the micro-VM tier's.
     let second = release.join("containerd-shim-caisson-vm-v2");
     if !second.exists() {

@@ -40,17 +40,6 @@ pub(crate) fn kernel() -> Result<PathBuf> {
     Ok(home.join("vmlinux"))
 }
 
-/// Whether somebody has named a kernel, so that none is built.
-pub(crate) fn kernel_is_named() -> bool {
-    std::env::var_os(OVERRIDE).is_some_and(|path| !path.is_empty())
-}
-
-/// What tests are told of the guest's files: with these binaries, if [`files`] has made them.
-pub(crate) fn environment(binaries: &Path) -> Option<(&'static str, PathBuf)> {
-    let folder = binaries.join("caisson-guest");
-    (kernel_is_named() && folder.is_dir()).then_some(("CAISSON_GUEST", folder))
-}
-
 fn build_kernel(suite: &str, staging: &Path) -> Result<(), ImageError> {
     let archive = caisson_images::unpacked(SOURCE, suite)?.join(format!("usr/src/{SOURCE}.tar.xz"));
     let tree = staging.join("tree");
@@ -64,26 +53,22 @@ fn build_kernel(suite: &str, staging: &Path) -> Result<(), ImageError> {
         .arg(&tree))?;
     let mut all = std::ffi::OsString::from("KCONFIG_ALLCONFIG=");
     all.push(&config);
-    run(Command::new("make")
-        .arg("-s")
-        .arg("-C")
-        .arg(&tree)
-        .arg(all)
-        .arg("allnoconfig"))?;
+    run(make(&tree).arg(all).arg("allnoconfig"))?;
     let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    run(Command::new("make")
-        .args([
-            "-s",
-            "KBUILD_BUILD_USER=caisson",
-            "KBUILD_BUILD_HOST=caisson",
-        ])
+    run(make(&tree)
+        .args(["KBUILD_BUILD_USER=caisson", "KBUILD_BUILD_HOST=caisson"])
         .arg(format!("-j{jobs}"))
-        .arg("-C")
-        .arg(&tree)
         .arg("vmlinux"))?;
     let built = staging.join("vmlinux");
     fs::rename(tree.join("vmlinux"), &built).map_err(ImageError::io("rename to", &built))?;
     fs::remove_dir_all(&tree).map_err(ImageError::io("remove", &tree))
+}
+
+/// In a kernel tree. What else the machine does goes first: `xtask test` builds the kernel beside its tests.
+fn make(tree: &Path) -> Command {
+    let mut command = Command::new("nice");
+    command.args(["-n", "19", "make", "-s", "-C"]).arg(tree);
+    command
 }
 
 fn run(command: &mut Command) -> Result<(), ImageError> {
@@ -108,7 +93,7 @@ fn run(command: &mut Command) -> Result<(), ImageError> {
 pub(crate) fn files() -> Result<PathBuf> {
     let kernel = kernel()?;
     let agent = fs::read(agent()?).context("read the agent")?;
-    let target = target_directory()?;
+    let target = build::target_directory()?;
     let folder = target.join("guest");
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let mut archive = Archive::default();
@@ -132,15 +117,9 @@ pub(crate) fn files() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn target_directory() -> Result<PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| build::source_root().join("target"), PathBuf::from);
-    std::path::absolute(target).context("cannot make the target directory absolute")
-}
-
 /// The agent, which must not need a library: its root is nearly empty.
 fn agent() -> Result<PathBuf> {
-    let target = target_directory()?.join("agent");
+    let target = build::target_directory()?.join("agent");
     let status = build::cargo()
         .args(["build", "--locked", "--release", "--target", TARGET])
         .args(["--package", "caisson-agent", "--target-dir"])

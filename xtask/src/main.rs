@@ -13,6 +13,7 @@ mod interrupt;
 mod nested;
 mod packages;
 mod test;
+mod vm_tests;
 
 use std::process::ExitCode;
 
@@ -21,11 +22,13 @@ const USAGE: &str = "usage: cargo xtask <command>
   demo                      run containers under a containerd of our own
   test                      run every test
   bench [quick|programs]    measure beside runc, crun and runsc; write docs/benchmarks.md
+  bench vm                  measure micro-VMs alone, beside QEMU's, and print it
   build                     build caisson and the shim (release)
   guest-kernel              build the micro-VM's kernel and print where it is
   guest                     build kernel and initial ramdisk of the micro-VM
   packages                  install the Debian packages that are missing
   images [busybox|debian]   build the images and print where they are
+  vm-tests [WORD...]        run the tests of the micro-VM tier; with words, those that have one in their names
   nested [OPTIONS] -- COMMAND...
                             run COMMAND in a machine with a true /dev/kvm that sees this one's files:
                             --memory MIB, --limit SECONDS, --results DIRECTORY (shared for writing)
@@ -51,6 +54,7 @@ fn run() -> anyhow::Result<ExitCode> {
     match words.as_slice() {
         ["demo"] => demo::run()?,
         ["test"] => test::run(&interrupted)?,
+        ["bench", "vm"] => bench::run_vm(&interrupted)?,
         ["bench", words @ ..] => bench::run(&bench::Effort::from_words(words)?, interrupted)?,
         ["build"] => println!("{}", build::release()?.display()),
         ["guest-kernel"] => {
@@ -63,6 +67,7 @@ fn run() -> anyhow::Result<ExitCode> {
         }
         ["packages"] => packages::install()?,
         ["images", names @ ..] => images::print(names)?,
+        ["vm-tests", words @ ..] => return vm_tests::run(words, &interrupted),
         ["nested", words @ ..] => return nested::run(words, &interrupted),
         _ => anyhow::bail!("{USAGE}"),
     }

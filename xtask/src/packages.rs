@@ -105,7 +105,7 @@ fn missing(package: &Package) -> bool {
 }
 
 /// Whether `name` is an executable file in a directory of `PATH`, or in `sbin`.
-fn in_path(name: &str) -> bool {
+pub(crate) fn in_path(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])

@@ -4,24 +4,28 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::containerd::search_path;
-use crate::{build, guest, packages};
+use crate::{build, guest, packages, vm_tests};
 
 /// No suite may take longer.
 const SUITE_LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// Nor all of them together with the builds before them.
-const TOTAL_LIMIT: Duration = Duration::from_secs(44 * 60);
+/// Nor all of them together with the builds before them. Two idle processors need some 40 minutes.
+const TOTAL_LIMIT: Duration = Duration::from_secs(80 * 60);
+
+/// What the guest's kernel may take beyond all suites that need none.
+const KERNEL_LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// The outcome of one suite.
 #[derive(Default)]
@@ -45,33 +49,71 @@ pub(crate) fn run(interrupted: &Arc<AtomicBool>) -> Result<()> {
     caisson_images::busybox()?;
     caisson_images::pause()?;
     caisson_images::debian()?;
-    if guest::kernel_is_named() {
-        guest::files()?;
-    } else {
-        println!(
-            "no guest kernel is named by CAISSON_GUEST_KERNEL: virtual machines are not tested"
-        );
-    }
     for suite in ["trixie", "sid"] {
         caisson_images::unpacked("containerd", suite)?;
     }
     compile()?;
     println!("built everything in {:.0} s", start.elapsed().as_secs_f64());
+    // Beside the tests, which do not use all of the processors all of the time.
+    let guest = std::thread::spawn(guest::files);
 
     let mut suites = Vec::new();
+    let left = |limit: Duration| limit.min(TOTAL_LIMIT.saturating_sub(start.elapsed()));
     for package in packages_with_tests()? {
         if interrupted.load(Ordering::Relaxed) {
             break;
         }
-        let limit = SUITE_LIMIT.min(TOTAL_LIMIT.saturating_sub(start.elapsed()));
-        let first = suite(&package, &binaries, limit, interrupted, &[])?;
-        suites.push(again(first, &binaries, limit, interrupted)?);
+        let runner = Runner::Package(&package);
+        let first = suite(&runner, &binaries, left(SUITE_LIMIT), interrupted, &[])?;
+        suites.push(again(
+            &runner,
+            first,
+            &binaries,
+            left(SUITE_LIMIT),
+            interrupted,
+        )?);
     }
-    summarise(&suites, start.elapsed());
+    let mut untested = None;
+    if !interrupted.load(Ordering::Relaxed) {
+        match finished(guest, left(KERNEL_LIMIT), interrupted) {
+            Ok(()) => {
+                let runner = Runner::Machines;
+                let first = suite(&runner, &binaries, left(vm_tests::LIMIT), interrupted, &[])?;
+                let limit = left(vm_tests::LIMIT);
+                suites.push(again(&runner, first, &binaries, limit, interrupted)?);
+            }
+            Err(reason) => untested = Some(reason),
+        }
+    }
+    summarise(&suites, start.elapsed(), untested);
     ensure!(!interrupted.load(Ordering::Relaxed), "interrupted");
     ensure!(
         suites.iter().all(|suite| suite.failed == 0),
         "some tests failed"
+    );
+    Ok(())
+}
+
+/// Waits for the guest's kernel and agent.
+fn finished(
+    guest: JoinHandle<Result<PathBuf>>,
+    limit: Duration,
+    interrupted: &AtomicBool,
+) -> Result<()> {
+    let deadline = Instant::now() + limit;
+    while !guest.is_finished() {
+        ensure!(!interrupted.load(Ordering::Relaxed), "interrupted");
+        ensure!(
+            Instant::now() < deadline,
+            "the guest kernel was not built in time"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let built = guest.join();
+    built.map_err(|_| anyhow!("the build of the guest kernel panicked"))??;
+    ensure!(
+        caisson_nested::host_has_kvm() || packages::in_path("qemu-system-x86_64"),
+        "this machine has neither a /dev/kvm that runs ordinary kernels nor qemu-system-x86_64"
     );
     Ok(())
 }
@@ -118,7 +160,10 @@ fn packages_with_tests() -> Result<Vec<String>> {
         let name = package["name"].as_str().unwrap_or_default().to_owned();
         let manifest = Path::new(package["manifest_path"].as_str().unwrap_or_default());
         let integration = manifest.starts_with(build::source_root().join("tests"));
-        packages.push((integration, name));
+        // Its tests are run in machines, after all others.
+        if name != "caisson-vm-tests" {
+            packages.push((integration, name));
+        }
     }
     packages.sort();
     Ok(packages.into_iter().map(|(_, name)| name).collect())
@@ -127,6 +172,7 @@ fn packages_with_tests() -> Result<Vec<String>> {
 /// On a shared machine a test can miss a deadline of its own. The few that failed are run once more, alone; what
 /// passes then counts as passed and is named in the summary.
 fn again(
+    runner: &Runner<'_>,
     mut first: Suite,
     binaries: &Path,
     limit: Duration,
@@ -138,9 +184,8 @@ fn again(
         return Ok(first);
     }
     println!("\nonce more: {}", first.failing.join(" "));
-    let mut arguments = vec!["--", "--exact", "--test-threads=1"];
-    arguments.extend(first.failing.iter().map(String::as_str));
-    let second = suite(&first.name, binaries, limit, interrupted, &arguments)?;
+    let failing: Vec<&str> = first.failing.iter().map(String::as_str).collect();
+    let second = suite(runner, binaries, limit, interrupted, &failing)?;
     first.time += second.time;
     if second.failed == 0 && second.passed == first.failed {
         first.passed += first.failed;
@@ -150,27 +195,64 @@ fn again(
     Ok(first)
 }
 
-/// Runs one package's tests, passing their output on.
+/// What runs a suite.
+enum Runner<'a> {
+    /// The tests of a package.
+    Package(&'a str),
+    /// What `xtask vm-tests` runs.
+    Machines,
+}
+
+impl Runner<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Runner::Package(package) => package,
+            Runner::Machines => "virtual machines",
+        }
+    }
+
+    /// For all tests, or for some alone.
+    fn command(&self, tests: &[&str]) -> Result<Command> {
+        match self {
+            Runner::Package(package) => {
+                let mut command = build::cargo();
+                command.args(["test", "--locked", "--no-fail-fast", "--package", package]);
+                if !tests.is_empty() {
+                    command.args(["--", "--exact", "--test-threads=1"]);
+                }
+                command.args(tests);
+                Ok(command)
+            }
+            Runner::Machines => {
+                let program = std::env::current_exe().context("cannot find this program")?;
+                let mut command = Command::new(program);
+                command.arg("vm-tests").args(tests);
+                Ok(command)
+            }
+        }
+    }
+}
+
+/// Runs all tests of a suite or some of them, passing their output on.
 fn suite(
-    package: &str,
+    runner: &Runner<'_>,
     binaries: &Path,
     limit: Duration,
     interrupted: &Arc<AtomicBool>,
-    arguments: &[&str],
+    tests: &[&str],
 ) -> Result<Suite> {
-    println!("\n=== {package}");
+    let name = runner.name();
+    println!("\n=== {name}");
     let start = Instant::now();
-    let mut child = build::cargo()
-        .args(["test", "--locked", "--no-fail-fast", "--package", package])
-        .args(arguments)
+    let mut child = runner
+        .command(tests)?
         .env("CAISSON_BIN", binaries.join("caisson"))
-        .envs(guest::environment(binaries))
         .env("PATH", search_path(binaries)?)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .process_group(0)
         .spawn()
-        .context("cannot run cargo")?;
+        .context("cannot run the tests")?;
     let (sender, lines) = mpsc::channel();
     let output = child.stdout.take().context("no pipe")?;
     std::thread::spawn(move || {
@@ -184,7 +266,7 @@ fn suite(
         }
     });
     let mut suite = Suite {
-        name: package.to_owned(),
+        name: name.to_owned(),
         ..Suite::default()
     };
     let mut problem = None;
@@ -218,7 +300,7 @@ fn suite(
         problem = Some(format!("the test runner ended with {status}"));
     }
     if let Some(problem) = problem {
-        println!("{package}: {problem}");
+        println!("{name}: {problem}");
         suite.failed += 1;
     }
     suite.time = start.elapsed();
@@ -253,7 +335,7 @@ fn counts(line: &str) -> Option<(usize, usize)> {
     Some((number("passed")?, number("failed")?))
 }
 
-fn summarise(suites: &[Suite], total: Duration) {
+fn summarise(suites: &[Suite], total: Duration, untested: Option<anyhow::Error>) {
     println!(
         "\n{:<24} {:>7} {:>7} {:>9}",
         "suite", "passed", "failed", "seconds"
@@ -269,6 +351,12 @@ fn summarise(suites: &[Suite], total: Duration) {
         for test in &suite.unsteady {
             println!("{}: {test} passed only the second time", suite.name);
         }
+    }
+    if let Some(reason) = untested {
+        println!(
+            "NOT RUN, virtual machines ({}): {reason:#}",
+            vm_tests::scope()
+        );
     }
     println!("all of it took {:.0} s\n", total.as_secs_f64());
     let passed: usize = suites.iter().map(|suite| suite.passed).sum();

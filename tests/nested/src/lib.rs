@@ -17,11 +17,17 @@ mod modules;
 mod serial;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use cpio::Archive;
 pub use job::Job;
 pub use machine::run;
+
+/// Whether `/dev/kvm` is there and runs guests by hardware virtualisation, so that no machine is needed for that.
+#[must_use]
+pub fn host_has_kvm() -> bool {
+    Path::new("/dev/kvm").exists() && !Path::new("/sys/module/kvm_pvm").exists()
+}
 
 /// Why a job could not be run to its end.
 #[derive(Debug, thiserror::Error)]

@@ -138,7 +138,7 @@ fn qemu(job: &Job, files: &BootFiles, initrd: &Path, shares: &[Share], marker: &
         .duration_since(UNIX_EPOCH)
         .map_or(0, |now| now.as_secs());
     let append = format!(
-        "console=ttyS0 quiet reboot=t panic=-1 mitigations=off random.trust_cpu=on tsc_early_khz={khz} \
+        "console=ttyS0 quiet loglevel=3 reboot=t panic=-1 mitigations=off random.trust_cpu=on tsc_early_khz={khz} \
          nested.limit={} nested.time={now} nested.marker={marker}",
         job.limit.as_secs().max(1)
     );

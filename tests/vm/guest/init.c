@@ -108,6 +108,11 @@ int main(int argc, char **argv)
 	printf("init: ready\n");
 	fflush(stdout);
 	mark(2);
+	if (access("/bench", R_OK) == 0 && fork() == 0) {
+		signal(SIGCHLD, SIG_DFL);
+		execl("/bin/busybox", "sh", "/bench", NULL);
+		exit(127);
+	}
 	for (;;) {
 		int stream = accept(listener, NULL, NULL);
 		if (stream < 0)

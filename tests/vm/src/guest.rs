@@ -40,7 +40,7 @@ pub fn config(directory: &Path) -> Config {
     let initrd = directory.join("initrd");
     // Compiling takes seconds in the nested machine.
     static RAMDISK: OnceLock<Vec<u8>> = OnceLock::new();
-    let ramdisk = RAMDISK.get_or_init(|| initial_ramdisk(directory));
+    let ramdisk = RAMDISK.get_or_init(|| initial_ramdisk(directory, None));
     fs::write(&initrd, ramdisk).expect("the ramdisk is written");
     Config {
         kernel: kernel().expect("a guest kernel"),
@@ -90,7 +90,13 @@ pub fn monitor() -> PathBuf {
     monitor
 }
 
-fn initial_ramdisk(directory: &Path) -> Vec<u8> {
+/// An initial ramdisk with the init, busybox and perhaps a script that the init runs beside its shell. It is compiled
+/// in `directory`.
+///
+/// # Panics
+/// If it cannot be made.
+#[must_use]
+pub fn initial_ramdisk(directory: &Path, script: Option<&str>) -> Vec<u8> {
     let init = directory.join("init");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest/init.c");
     let status = Command::new("gcc")
@@ -107,6 +113,9 @@ fn initial_ramdisk(directory: &Path) -> Vec<u8> {
     let busybox = caisson_images::busybox().expect("the busybox image");
     let program = fs::read(busybox.rootfs.join("bin/busybox")).expect("busybox");
     archive.file("bin/busybox", &program);
+    if let Some(script) = script {
+        archive.file("bench", script.as_bytes());
+    }
     archive.finish()
 }
 

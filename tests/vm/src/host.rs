@@ -1,6 +1,5 @@
 //! Whether tests can run here, or where.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -13,11 +12,10 @@ const INSIDE: &str = "CAISSON_VM_TESTS_INSIDE";
 /// All of the tests together; a nested guest takes some 6 seconds to boot.
 const LIMIT: Duration = Duration::from_secs(12 * 60);
 
-/// Whether `/dev/kvm` is there and runs guests by hardware virtualisation.
+/// Whether this is the place for the tests.
 #[must_use]
 pub fn has_kvm() -> bool {
-    std::env::var_os(INSIDE).is_some()
-        || Path::new("/dev/kvm").exists() && !Path::new("/sys/module/kvm_pvm").exists()
+    std::env::var_os(INSIDE).is_some() || caisson_nested::host_has_kvm()
 }
 
 /// Runs this program with the same arguments in a nested machine.

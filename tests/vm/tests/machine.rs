@@ -31,7 +31,7 @@ type Case = (&'static str, fn());
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     if caisson_vm_tests::guest::kernel().is_none() {
-        println!("no guest kernel (CAISSON_GUEST_KERNEL names one): nothing is tested");
+        println!("no guest kernel (`cargo xtask guest` builds one): nothing is tested");
         println!("test result: ok. 0 passed; 0 failed; nothing ran");
         return ExitCode::SUCCESS;
     }

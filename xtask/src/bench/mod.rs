@@ -11,6 +11,7 @@ mod programs;
 mod report;
 mod runtimes;
 mod samples;
+mod vm;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -125,7 +126,9 @@ pub(crate) fn run(effort: &Effort, interrupted: Arc<AtomicBool>) -> Result<()> {
         }
     }
     memory::measure(&mut bench)?;
-    let page = report::page(&bench);
+    bench.check_interrupt()?;
+    let mut page = report::page(&bench);
+    page.push_str(&vm_section(&binaries, &bench.interrupted));
     println!("\n{page}");
     let path = build::source_root().join("docs/benchmarks.md");
     if effort.publish {
@@ -133,6 +136,22 @@ pub(crate) fn run(effort: &Effort, interrupted: Arc<AtomicBool>) -> Result<()> {
         fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
         println!("written to {}", path.display());
     }
+    Ok(())
+}
+
+/// The part of the page on the micro-VM tier.
+fn vm_section(binaries: &Path, interrupted: &AtomicBool) -> String {
+    match vm::measure(binaries, interrupted) {
+        Ok(figures) => figures.section(),
+        Err(error) => vm::not_measured(&error),
+    }
+}
+
+/// Measures the micro-VM tier alone and prints it.
+pub(crate) fn run_vm(interrupted: &AtomicBool) -> Result<()> {
+    packages::install()?;
+    let binaries = build::release()?;
+    println!("\n{}", vm_section(&binaries, interrupted));
     Ok(())
 }
 

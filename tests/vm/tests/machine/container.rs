@@ -18,6 +18,8 @@ pub(crate) const CASES: &[Case] = &[
     ("container::lifecycle", lifecycle),
     ("container::ends_with_its_sandbox", ends_with_its_sandbox),
     ("container::bad_input", bad_input),
+    ("container::guest_files", guest_files),
+    ("container::no_kvm", no_kvm),
 ];
 
 /// A busybox bundle; everything of it is deleted with this.
@@ -216,23 +218,89 @@ fn bad_input() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("mounts[") && said.contains("/etc"), "{said}");
     bundle.assert_nothing_left("vm-bad");
+}
 
-    // A guest whose agent is not one: the kernel has nothing to start and gives up.
-    let bundle = Bundle::new(&["true"], |_| {});
-    let files = bundle.path("files");
-    fs::create_dir(&files).expect("a folder");
+/// Files of the guest that are not: each is an error in a stated time, and nothing is left.
+fn guest_files() {
     let kernel = guest::kernel().expect("a guest kernel");
-    std::os::unix::fs::symlink(kernel, files.join("vmlinux")).expect("a link");
-    fs::write(files.join("initrd"), b"not a ramdisk").expect("a file");
-    let output = bundle
-        .command(&["run", "vm-bad"])
-        .env("CAISSON_GUEST", &files)
-        .output()
-        .expect("caisson runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        !output.status.success() && said.contains("virtual machine ended"),
-        "{said}"
+    let whole = fs::read(&kernel).expect("the kernel");
+    let agent = guest::monitor().with_file_name("caisson-guest/initrd");
+    let agent = fs::read(agent).expect("the ramdisk");
+    let refused = |name: &str, kernel: &[u8], initrd: &[u8], words: &str| {
+        let bundle = Bundle::new(&["true"], |_| {});
+        let files = bundle.path("files");
+        fs::create_dir(&files).expect("a folder");
+        fs::write(files.join("vmlinux"), kernel).expect("a file");
+        fs::write(files.join("initrd"), initrd).expect("a file");
+        let began = Instant::now();
+        let output = bundle
+            .command(&["run", "vm-bad"])
+            .env("CAISSON_GUEST", &files)
+            .env("CAISSON_BOOT_LIMIT", "25")
+            .output()
+            .expect("caisson runs");
+        let (said, took) = (String::from_utf8_lossy(&output.stderr), began.elapsed());
+        assert_eq!(output.status.code(), Some(1), "{name}: {said}");
+        assert!(said.contains(words), "{name}: {said}");
+        assert!(took < Duration::from_secs(60), "{name} took {took:?}");
+        bundle.assert_nothing_left("vm-bad");
+    };
+    refused(
+        "no ELF file",
+        b"#!/bin/sh",
+        &agent,
+        "not an uncompressed ELF kernel",
     );
-    bundle.assert_nothing_left("vm-bad");
+    refused(
+        "half a kernel",
+        &whole[..whole.len() / 2],
+        &agent,
+        "cut off, or larger",
+    );
+    let program = fs::read("/bin/busybox").expect("a program");
+    refused("no kernel", &program, &agent, "vmlinux: ");
+    // The kernel has nothing to start and gives up.
+    refused(
+        "no agent",
+        &whole,
+        b"not a ramdisk",
+        "virtual machine ended",
+    );
+    let scratch = guest::scratch();
+    let other = guest::initial_ramdisk(scratch.path(), None);
+    let words = "agent: not reached within 25 s";
+    refused("an agent that never answers", &whole, &other, words);
+}
+
+/// A host without KVM.
+fn no_kvm() {
+    for (hide, words) in [
+        (
+            "mount -t tmpfs tmpfs /dev && mknod -m 666 /dev/null c 1 3",
+            "/dev/kvm: No such file",
+        ),
+        (
+            "mount --bind /dev/null /dev/kvm",
+            "/dev/kvm: not the KVM device",
+        ),
+    ] {
+        let bundle = Bundle::new(&["true"], |_| {});
+        let output = Command::new("unshare")
+            .args(["--mount", "sh", "-c"])
+            .arg(format!("{hide} && exec \"$0\" \"$@\""))
+            .arg(caisson())
+            .args(["--sandbox=vm", "--root"])
+            .arg(bundle.state())
+            .args(["run", "vm-bad"])
+            .current_dir(bundle.folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("unshare runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.code() == Some(1) && said.contains(words),
+            "{said}"
+        );
+        bundle.assert_nothing_left("vm-bad");
+    }
 }

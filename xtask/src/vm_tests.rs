@@ -1,0 +1,274 @@
+//! `xtask vm-tests`: the suites in which every container has a virtual machine.
+//!
+//! The tests are those of the other tier, which `CAISSON_TEST_TIER` tells them. They run here where `/dev/kvm` runs
+//! ordinary kernels, and otherwise all in one nested machine, with one processor and so one after the other.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use caisson_nested::Job;
+
+use crate::containerd::search_path;
+use crate::{build, guest, packages};
+
+/// All of them together; 20 minutes on two idle processors.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// For two guests beside the programs of the tests.
+const MEMORY_MIB: u32 = 3072;
+
+/// Tells the tests that this is the place where they can run; see tests/vm and tests/oci.
+const INSIDE: [&str; 2] = ["CAISSON_VM_TESTS_INSIDE", "CAISSON_OCI_TESTS_INSIDE"];
+
+/// This program's harness takes one name, or none for all.
+const OWN_HARNESS: &str = "machine";
+
+/// A test program, and which of its tests are run.
+struct Part {
+    package: &'static str,
+    target: &'static str,
+    /// Names or beginnings of names; none for all.
+    tests: &'static [&'static str],
+    /// Those of them that are not, each with its reason.
+    but: &'static [(&'static str, &'static str)],
+}
+
+const PARTS: &[Part] = &[
+    Part {
+        package: "caisson-vm-tests",
+        target: OWN_HARNESS,
+        tests: &[],
+        but: &[],
+    },
+    Part {
+        package: "caisson-oci-tests",
+        target: "oci",
+        tests: &["lifecycle::"],
+        but: &[
+            (
+                "a_killed_sandbox_takes_its_guests_along",
+                "the guest's processes have no number on the host",
+            ),
+            (
+                "hooks_run_in_order_with_the_state",
+                "createContainer hooks are refused",
+            ),
+            (
+                "start_container_hooks_run_inside",
+                "startContainer hooks are refused",
+            ),
+            (
+                "containers_of_a_pod_share_namespaces_by_path",
+                "namespaces by path are refused",
+            ),
+        ],
+    },
+    Part {
+        package: "caisson-shim-tests",
+        target: "run",
+        tests: &[
+            "reports_the_exit_status",
+            "keeps_output_and_errors_apart",
+            "gives_a_terminal",
+        ],
+        but: &[],
+    },
+    Part {
+        package: "caisson-shim-tests",
+        target: "exec",
+        tests: &["reports_status_and_output_of_each", "is_killed_alone"],
+        but: &[],
+    },
+    Part {
+        package: "caisson-shim-tests",
+        target: "task",
+        tests: &[
+            "ends_by_the_signal_that_is_sent",
+            "pauses_and_resumes",
+            "lists_processes_and_measures",
+        ],
+        but: &[],
+    },
+    Part {
+        package: "caisson-shim-tests",
+        target: "events",
+        tests: &["tell_of_the_oom_killer"],
+        but: &[],
+    },
+    Part {
+        package: "caisson-program-tests",
+        target: "programs",
+        tests: &["python_as_a_user", "git", "compile_as_a_user", "redis"],
+        but: &[],
+    },
+];
+
+/// What is tested here, for those who have to be told that it was not.
+pub(crate) fn scope() -> String {
+    let mut packages: Vec<&str> = PARTS.iter().map(|part| part.package).collect();
+    packages.dedup();
+    packages.join(", ")
+}
+
+/// Build what is missing and run the tests; the status is theirs. With `words`, only tests with one of them in
+/// their names.
+pub(crate) fn run(words: &[&str], interrupted: &AtomicBool) -> Result<ExitCode> {
+    packages::install()?;
+    caisson_images::busybox()?;
+    caisson_images::debian()?;
+    let guest = guest::files()?;
+    let binaries = std::env::var_os("CAISSON_BIN").map(PathBuf::from);
+    let script = script(&guest, words)?;
+    ensure!(!script.is_empty(), "no test has such a name: {words:?}");
+    let mut variables: Vec<(OsString, OsString)> = INSIDE
+        .iter()
+        .map(|name| ((*name).into(), "1".into()))
+        .collect();
+    variables.push(("CAISSON_TEST_TIER".into(), "vm".into()));
+    variables.push(("CAISSON_TEST_CONTAINERD".into(), "installed".into()));
+    variables.push(("CAISSON_GUEST".into(), guest.into()));
+    if let Some(directory) = binaries.as_deref().and_then(Path::parent) {
+        variables.push(("PATH".into(), search_path(directory)?));
+    }
+    for name in ["CAISSON_BIN", "CAISSON_CACHE", "HOME"] {
+        if let Some(value) = std::env::var_os(name) {
+            variables.push((name.into(), value));
+        }
+    }
+    let shell = ["sh", "-c", &script];
+    if caisson_nested::host_has_kvm() {
+        let status = Command::new(shell[0])
+            .args(&shell[1..])
+            .envs(variables)
+            .status()
+            .context("cannot run sh")?;
+        return Ok(ExitCode::from(status.code().map_or(1, |code| code as u8)));
+    }
+    let mut job = Job::new(shell)
+        .directory(build::source_root())
+        .memory_mib(MEMORY_MIB)
+        .limit(LIMIT);
+    for (name, value) in variables {
+        job = job.env(name, value);
+    }
+    let status = caisson_nested::run(&job, interrupted, &mut |line| println!("{line}"))?;
+    Ok(ExitCode::from(u8::try_from(status).unwrap_or(1)))
+}
+
+/// A shell script that runs every part, whatever became of those before it.
+fn script(guest: &Path, words: &[&str]) -> Result<String> {
+    let mut script = String::new();
+    for (part, program) in PARTS.iter().zip(programs()?) {
+        let program = program.with_context(|| format!("{} was not built", part.target))?;
+        let tests = part.chosen(&program, guest, words)?;
+        if tests.is_empty() {
+            continue;
+        }
+        let name = format!("{} {}", part.package, part.target);
+        script.push_str(&format!("echo; echo '--- {name}'; date +%s >/run/began\n"));
+        for arguments in part.arguments(&tests, words) {
+            script.push_str(&format!(
+                "'{}' {arguments} || status=1\n",
+                program.display()
+            ));
+        }
+        script.push_str(&format!(
+            "echo \"--- {name}: $(($(date +%s) - $(cat /run/began))) s\"\n"
+        ));
+    }
+    if script.is_empty() {
+        return Ok(script);
+    }
+    Ok(format!(
+        "status=0\n{script}rm -f /run/began\nexit $status\n"
+    ))
+}
+
+impl Part {
+    /// The names of the tests that are to run, as the program lists them.
+    fn chosen(&self, program: &Path, guest: &Path, words: &[&str]) -> Result<Vec<String>> {
+        let output = Command::new(program)
+            .arg("--list")
+            .env("CAISSON_GUEST", guest)
+            .output()
+            .with_context(|| format!("cannot run {}", program.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let names = text.lines().filter_map(|line| line.strip_suffix(": test"));
+        Ok(names
+            .filter(|name| self.wants(name))
+            .filter(|name| words.is_empty() || words.iter().any(|word| name.contains(word)))
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// The command lines that run these tests.
+    fn arguments(&self, tests: &[String], words: &[&str]) -> Vec<String> {
+        let libtest = self.target != OWN_HARNESS;
+        if !libtest && words.is_empty() {
+            return vec!["--color=never".to_owned()];
+        }
+        if !libtest {
+            let one = |test| format!("--exact --color=never {test}");
+            return tests.iter().map(one).collect();
+        }
+        let all = tests.join(" ");
+        vec![format!("--exact --test-threads=1 --color=never {all}")]
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        let named = self.tests.is_empty() || self.tests.iter().any(|test| name.starts_with(test));
+        let last = name.rsplit("::").next().unwrap_or(name);
+        named && !self.but.iter().any(|(test, _)| last.starts_with(test))
+    }
+}
+
+/// The program of each part, built if it was not.
+fn programs() -> Result<Vec<Option<PathBuf>>> {
+    let mut command = build::cargo();
+    command.args(["test", "--locked", "--quiet", "--no-run"]);
+    command.args(["--message-format", "json"]);
+    for part in PARTS {
+        command.args(["--package", part.package]);
+    }
+    let output = command.output().context("cannot run cargo")?;
+    ensure!(
+        output.status.success(),
+        "cargo test --no-run failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let messages: Vec<serde_json::Value> = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect();
+    Ok(PARTS
+        .iter()
+        .map(|part| {
+            let built = messages.iter().find(|message| {
+                message["target"]["name"] == part.target
+                    && message["target"]["kind"][0] == "test"
+                    && message["executable"].is_string()
+            })?;
+            built["executable"].as_str().map(PathBuf::from)
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PARTS;
+
+    #[test]
+    fn exceptions_are_exceptions() {
+        let part = &PARTS[1];
+        assert!(part.wants("lifecycle::home_is_that_of_the_images_user"));
+        assert!(!part.wants("fields::process_fields"));
+        for (test, _) in part.but {
+            assert!(!part.wants(&format!("lifecycle::{test}")));
+        }
+    }
+}

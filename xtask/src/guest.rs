@@ -117,13 +117,30 @@ pub(crate) fn files() -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Where the compiler finds a static library.
+fn folder_of(library: &str) -> Result<PathBuf> {
+    let output = Command::new("gcc")
+        .arg(format!("-print-file-name={library}"))
+        .output()
+        .context("cannot run gcc")?;
+    let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    // A library that it does not know comes back as it was given.
+    let folder = path.parent().filter(|_| path.is_absolute());
+    folder
+        .map(Path::to_owned)
+        .with_context(|| format!("there is no {library} (apt-get install libseccomp-dev)"))
+}
+
 /// The agent, which must not need a library: its root is nearly empty.
 fn agent() -> Result<PathBuf> {
     let target = build::target_directory()?.join("agent");
     let status = build::cargo()
         .args(["build", "--locked", "--release", "--target", TARGET])
-        .args(["--package", "caisson-agent", "--target-dir"])
+        .args(["--package", "caisson-agent", "--features", "seccomp"])
+        .arg("--target-dir")
         .arg(&target)
+        .env("LIBSECCOMP_LINK_TYPE", "static")
+        .env("LIBSECCOMP_LIB_PATH", folder_of("libseccomp.a")?)
         .env(
             "RUSTFLAGS",
             "-C target-feature=+crt-static -C strip=symbols",

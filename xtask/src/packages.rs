@@ -41,6 +41,8 @@ const BUILD: &[Package] = &[
     program("bison", "bison"),
     program("bc", "bc"),
     package("libelf-dev"),
+    // Its agent.
+    package("libseccomp-dev"),
     program("xz-utils", "xz"),
 ];
 

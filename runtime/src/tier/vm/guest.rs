@@ -6,7 +6,7 @@ use caisson_wire::ProcessSpec;
 use serde_json::{Value, json};
 
 use crate::RuntimeError;
-use crate::spec::types::Hook;
+use crate::spec::types::{Hook, Seccomp};
 use crate::spec::{Spec, SpecError, capability, rlimit};
 
 /// Names the folder with the guest's files, before all other places.
@@ -76,14 +76,6 @@ pub(super) fn check(spec: &Spec) -> Result<(), SpecError> {
     if let Some(device) = spec.linux.devices.first() {
         let reason = "a virtual machine does not get devices of the host";
         return refuse("linux.devices[0].path".into(), &device.path, reason);
-    }
-    if let Some(seccomp) = &spec.linux.seccomp {
-        let reason = "the agent does not install filters yet";
-        return refuse(
-            "linux.seccomp.defaultAction".into(),
-            &seccomp.default_action,
-            reason,
-        );
     }
     for kind in ["user", "time"] {
         if spec.linux.has_namespace(kind) {
@@ -158,6 +150,9 @@ pub(super) fn config(spec: &Spec, process: &ProcessSpec, id: &str) -> Value {
         "readonlyPaths": linux.readonly_paths,
         "sysctl": linux.sysctl,
     });
+    if let Some(profile) = &spec.linux.seccomp {
+        linux["seccomp"] = seccomp(profile);
+    }
     if !spec.linux.rootfs_propagation.is_empty() {
         linux["rootfsPropagation"] = json!(spec.linux.rootfs_propagation);
     }
@@ -177,6 +172,29 @@ pub(super) fn config(spec: &Spec, process: &ProcessSpec, id: &str) -> Value {
         }
     }
     config
+}
+
+/// `linux.seccomp` without what `spec::seccomp` has found to change nothing.
+fn seccomp(profile: &Seccomp) -> Value {
+    let rules = profile.syscalls.iter().map(|rule| {
+        let mut document = json!({"names": rule.names, "action": rule.action});
+        if !rule.args.is_empty() {
+            document["args"] = json!(rule.args);
+        }
+        if let Some(errno) = rule.errno_ret {
+            document["errnoRet"] = json!(errno);
+        }
+        document
+    });
+    let mut document = json!({
+        "defaultAction": profile.default_action,
+        "architectures": profile.architectures,
+        "syscalls": rules.collect::<Vec<_>>(),
+    });
+    if let Some(errno) = profile.default_errno_ret {
+        document["defaultErrnoRet"] = json!(errno);
+    }
+    document
 }
 
 /// `process` of config.json.

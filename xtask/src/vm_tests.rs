@@ -47,7 +47,14 @@ const PARTS: &[Part] = &[
     Part {
         package: "caisson-oci-tests",
         target: "oci",
-        tests: &["lifecycle::"],
+        tests: &[
+            "lifecycle::",
+            "fields::process_fields",
+            "fields::a_seccomp_profile_is_enforced",
+            "fields::paths_masked_and_read_only",
+            "fields::devices_with_their_owner_and_mode",
+            "fields::sysctls_and_oom_score",
+        ],
         but: &[
             (
                 "a_killed_sandbox_takes_its_guests_along",

@@ -6,7 +6,7 @@ use caisson_wire::ProcessSpec;
 use serde_json::{Value, json};
 
 use crate::RuntimeError;
-use crate::spec::types::{Hook, Seccomp};
+use crate::spec::types::{Device, Hook, Seccomp};
 use crate::spec::{Spec, SpecError, capability, rlimit};
 
 /// Names the folder with the guest's files, before all other places.
@@ -73,9 +73,11 @@ pub(super) fn check(spec: &Spec) -> Result<(), SpecError> {
         let reason = "a virtual machine is not connected to the host's network";
         return refuse("linux.namespaces".into(), "no network", reason);
     }
-    if let Some(device) = spec.linux.devices.first() {
-        let reason = "a virtual machine does not get devices of the host";
-        return refuse("linux.devices[0].path".into(), &device.path, reason);
+    for (index, device) in spec.linux.devices.iter().enumerate() {
+        if !is_guests_own(device) {
+            let reason = "a virtual machine does not get devices of the host";
+            return refuse(format!("linux.devices[{index}].path"), &device.path, reason);
+        }
     }
     for kind in ["user", "time"] {
         if spec.linux.has_namespace(kind) {
@@ -119,6 +121,23 @@ pub(super) fn check(spec: &Spec) -> Result<(), SpecError> {
     Ok(())
 }
 
+/// Devices that are the same in every Linux, so that the guest's are as good as the host's: memory, terminals, tun, fuse.
+fn is_guests_own(device: &Device) -> bool {
+    const NUMBERS: [(i64, i64); 10] = [
+        (1, 3),
+        (1, 5),
+        (1, 7),
+        (1, 8),
+        (1, 9),
+        (5, 0),
+        (5, 1),
+        (5, 2),
+        (10, 200),
+        (10, 229),
+    ];
+    ["c", "u"].contains(&device.kind.as_str()) && NUMBERS.contains(&(device.major, device.minor))
+}
+
 /// config.json as the agent is to carry it out. The machine's network is the container's; what limits the
 /// machine as a whole is left to the host.
 pub(super) fn config(spec: &Spec, process: &ProcessSpec, id: &str) -> Value {
@@ -134,6 +153,19 @@ pub(super) fn config(spec: &Spec, process: &ProcessSpec, id: &str) -> Value {
     if let Some(limit) = limits.pids.as_ref().and_then(|pids| pids.limit) {
         resources["pids"] = json!({"limit": limit});
     }
+    let rules = limits.devices.iter().map(|rule| {
+        let mut document = json!({"allow": rule.allow, "access": rule.access});
+        if !rule.kind.is_empty() {
+            document["type"] = json!(rule.kind);
+        }
+        for (name, number) in [("major", rule.major), ("minor", rule.minor)] {
+            if let Some(number) = number {
+                document[name] = json!(number);
+            }
+        }
+        document
+    });
+    resources["devices"] = rules.collect();
     let mounts = spec.mounts.iter().map(|mount| {
         json!({
             "destination": mount.destination,
@@ -149,6 +181,7 @@ pub(super) fn config(spec: &Spec, process: &ProcessSpec, id: &str) -> Value {
         "maskedPaths": linux.masked_paths,
         "readonlyPaths": linux.readonly_paths,
         "sysctl": linux.sysctl,
+        "devices": linux.devices,
     });
     if let Some(profile) = &spec.linux.seccomp {
         linux["seccomp"] = seccomp(profile);

@@ -6,7 +6,7 @@ use caisson_wire::ProcessSpec;
 use serde_json::{Value, json};
 
 use crate::RuntimeError;
-use crate::spec::types::{Device, Hook, Seccomp};
+use crate::spec::types::{Device, Hook, Seccomp, SeccompArgument};
 use crate::spec::{Spec, SpecError, capability, rlimit};
 
 /// Names the folder with the guest's files, before all other places.
@@ -181,7 +181,7 @@ pub(super) fn config(spec: &Spec, process: &ProcessSpec, id: &str) -> Value {
         "maskedPaths": linux.masked_paths,
         "readonlyPaths": linux.readonly_paths,
         "sysctl": linux.sysctl,
-        "devices": linux.devices,
+        "devices": linux.devices.iter().map(device).collect::<Vec<_>>(),
     });
     if let Some(profile) = &spec.linux.seccomp {
         linux["seccomp"] = seccomp(profile);
@@ -207,12 +207,37 @@ pub(super) fn config(spec: &Spec, process: &ProcessSpec, id: &str) -> Value {
     config
 }
 
+fn device(device: &Device) -> Value {
+    let mut document = json!({
+        "path": device.path,
+        "type": device.kind,
+        "major": device.major,
+        "minor": device.minor,
+    });
+    let mode = device.file_mode.map(|mode| mode & 0o7777);
+    for (name, value) in [("fileMode", mode), ("uid", device.uid), ("gid", device.gid)] {
+        if let Some(value) = value {
+            document[name] = json!(value);
+        }
+    }
+    document
+}
+
 /// `linux.seccomp` without what `spec::seccomp` has found to change nothing.
 fn seccomp(profile: &Seccomp) -> Value {
     let rules = profile.syscalls.iter().map(|rule| {
         let mut document = json!({"names": rule.names, "action": rule.action});
         if !rule.args.is_empty() {
-            document["args"] = json!(rule.args);
+            // Written out: a field that is zero must not be left out.
+            let one = |argument: &SeccompArgument| {
+                json!({
+                    "index": argument.index,
+                    "value": argument.value,
+                    "valueTwo": argument.value_two,
+                    "op": argument.op,
+                })
+            };
+            document["args"] = rule.args.iter().map(one).collect();
         }
         if let Some(errno) = rule.errno_ret {
             document["errnoRet"] = json!(errno);
@@ -316,4 +341,44 @@ fn used_bytes(folder: &Path) -> Result<u64, RuntimeError> {
         }
     }
     Ok(used)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_passed_on_with_its_zeros() {
+        let argument = SeccompArgument {
+            op: "SCMP_CMP_EQ".into(),
+            ..SeccompArgument::default()
+        };
+        let rule = crate::spec::types::SeccompRule {
+            names: vec!["mkdir".into()],
+            action: "SCMP_ACT_ERRNO".into(),
+            args: vec![argument],
+            ..Default::default()
+        };
+        let profile = Seccomp {
+            default_action: "SCMP_ACT_ALLOW".into(),
+            syscalls: vec![rule],
+            ..Seccomp::default()
+        };
+        let document = seccomp(&profile);
+        let wanted = json!([{"index": 0, "value": 0, "valueTwo": 0, "op": "SCMP_CMP_EQ"}]);
+        assert_eq!(document["syscalls"][0]["args"], wanted);
+        assert!(document.get("defaultErrnoRet").is_none());
+    }
+
+    #[test]
+    fn devices_of_every_linux_are_the_guests_own() {
+        let device = |kind: &str, major, minor| Device {
+            kind: kind.into(),
+            major,
+            minor,
+            ..Device::default()
+        };
+        assert!(is_guests_own(&device("c", 1, 3)) && is_guests_own(&device("c", 10, 229)));
+        assert!(!is_guests_own(&device("b", 1, 3)) && !is_guests_own(&device("c", 226, 0)));
+    }
 }

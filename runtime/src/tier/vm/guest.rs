@@ -79,6 +79,14 @@ pub(super) fn check(spec: &Spec) -> Result<(), SpecError> {
             return refuse(format!("linux.devices[{index}].path"), &device.path, reason);
         }
     }
+    if let Some(seccomp) = &spec.linux.seccomp {
+        let reason = "processes of exec would be without it";
+        return refuse(
+            "linux.seccomp.defaultAction".into(),
+            &seccomp.default_action,
+            reason,
+        );
+    }
     for kind in ["user", "time"] {
         if spec.linux.has_namespace(kind) {
             let reason = "the agent does not make such namespaces yet";

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use caisson_sys::namespace::PidNamespace;
 use caisson_sys::user_namespace::Ids;
 use caisson_wire::FilterFacts;
 
@@ -16,7 +17,7 @@ use crate::servant::Servant;
 use crate::shortfall::Shortfalls;
 use crate::strace::Strace;
 use crate::system::Names;
-use crate::task::{Births, Directory, Running, Table, Thread};
+use crate::task::{Births, Directory, Host, Running, Table, Thread};
 use crate::transport::Gateway;
 use crate::walkers::Walkers;
 
@@ -28,6 +29,8 @@ pub struct Kernel {
     pub host_proc: OwnedFd,
     /// What guests may be in the user namespace that this process is in.
     pub ids: Ids,
+    /// The guests' pid namespace, once there is a guest; `None` where the host kernel cannot translate ids.
+    pub guest_pids: OnceLock<Option<PidNamespace>>,
     /// A procfs instance of the guest's pid namespace, once there is one.
     pub guest_proc: OnceLock<Arc<OwnedFd>>,
     pub table: Table,
@@ -82,16 +85,23 @@ impl Kernel {
         if let Some(thread) = self.table.thread(tid) {
             return Ok(thread);
         }
-        let thread =
-            crate::task::discover_thread(&self.table, &self.births, self.host_proc.as_fd(), tid)?;
+        self.guest_pids
+            .get_or_init(|| PidNamespace::of(self.host_proc.as_fd(), tid).ok());
+        let thread = crate::task::discover_thread(&self.table, &self.births, self.host(), tid)?;
         self.watch.add(&thread.process);
         Ok(thread)
     }
 
+    fn host(&self) -> Host<'_> {
+        Host {
+            proc: self.host_proc.as_fd(),
+            guest_pids: self.guest_pids.get().and_then(Option::as_ref),
+        }
+    }
+
     /// Find all living processes, also those that have not made a call yet.
     pub fn discover_everyone(&self) {
-        let found =
-            crate::task::discover_everyone(&self.table, &self.births, self.host_proc.as_fd());
+        let found = crate::task::discover_everyone(&self.table, &self.births, self.host());
         for thread in found {
             self.watch.add(&thread.process);
         }

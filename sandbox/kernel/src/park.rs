@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use caisson_sys::affinity;
 use rustix::io::Errno;
 
 use crate::call::Call;
@@ -88,10 +89,16 @@ impl Call<'_> {
             calls.insert(self.incoming.id, waiting.clone());
         }
         let kernel = self.kernel.clone();
+        let stays = affinity::stays();
         let spawned = std::thread::Builder::new()
             .name("caisson-call".into())
             .stack_size(WORKER_STACK_BYTES)
-            .spawn(move || finish(&kernel, &waiting, work));
+            .spawn(move || {
+                if stays {
+                    affinity::roam();
+                }
+                finish(&kernel, &waiting, work);
+            });
         if spawned.is_err() {
             lock(&self.kernel.parked.calls).remove(&self.incoming.id);
             return Err(Errno::AGAIN);

@@ -2,7 +2,6 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use caisson_abi::{Level, nr, refusal};
 use rustix::io::Errno;
@@ -14,7 +13,6 @@ use crate::kernel::Kernel;
 use crate::reply::Reply;
 use crate::shortfall::By;
 use crate::strace::{Line, Outcome};
-use crate::task::Thread;
 use crate::transport::{Incoming, Transport};
 
 /// Receiving threads keep nothing on their stack that grows with input.
@@ -26,26 +24,52 @@ pub fn start(kernel: &Arc<Kernel>, transport: Arc<dyn Transport>) -> std::io::Re
     std::thread::Builder::new()
         .name("caisson-serve".into())
         .stack_size(STACK_BYTES)
-        .spawn(move || {
-            if let Err(error) = serve(&kernel, &transport) {
-                tracing::error!(%error, "receiving system calls failed; the sandbox ends");
-                std::process::exit(crate::EXIT_BROKEN);
-            }
-        })
+        .spawn(move || serve(&kernel, &transport, |transport| transport.receive()))
         .map(drop)
 }
 
-fn serve(kernel: &Arc<Kernel>, transport: &Arc<dyn Transport>) -> Result<(), Errno> {
-    let mut last: Option<Arc<Thread>> = None;
-    while let Some(incoming) = transport.receive()? {
+/// Receive on one more thread, for as long as the transport wants that.
+fn start_assistant(kernel: &Arc<Kernel>, transport: &Arc<dyn Transport>) {
+    let (kernel, shared) = (kernel.clone(), transport.clone());
+    let spawned = std::thread::Builder::new()
+        .name("caisson-serve".into())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            serve(&kernel, &shared, |transport| transport.assist());
+            let tid = rustix::thread::gettid().as_raw_nonzero().get();
+            kernel.walkers.unregister(tid as u32);
+        });
+    if let Err(error) = spawned {
+        tracing::debug!(%error, "no second thread to serve calls");
+        transport.no_assistant();
+    }
+}
+
+fn serve(
+    kernel: &Arc<Kernel>,
+    transport: &Arc<dyn Transport>,
+    receive: impl Fn(&dyn Transport) -> Result<Option<Incoming>, Errno>,
+) {
+    if let Err(error) = serve_all(kernel, transport, receive) {
+        tracing::error!(%error, "receiving system calls failed; the sandbox ends");
+        std::process::exit(crate::EXIT_BROKEN);
+    }
+}
+
+fn serve_all(
+    kernel: &Arc<Kernel>,
+    transport: &Arc<dyn Transport>,
+    receive: impl Fn(&dyn Transport) -> Result<Option<Incoming>, Errno>,
+) -> Result<(), Errno> {
+    while let Some(incoming) = receive(&**transport)? {
+        if transport.wants_assistant() {
+            start_assistant(kernel, transport);
+        }
         if ends_unseen(kernel, &incoming) {
             answer(transport, &incoming, Ok(Reply::Continue(audited::exit())));
             continue;
         }
-        let known = last
-            .take()
-            .filter(|t| t.tid == incoming.tid && !t.ended.load(Ordering::Acquire));
-        let thread = match known.map_or_else(|| kernel.thread(incoming.tid), Ok) {
+        let thread = match kernel.thread(incoming.tid) {
             Ok(thread) => thread,
             Err(error) => {
                 tracing::debug!(tid = incoming.tid, nr = incoming.nr, %error, "call of an unknown thread");
@@ -61,7 +85,7 @@ fn serve(kernel: &Arc<Kernel>, transport: &Arc<dyn Transport>) -> Result<(), Err
             let mut call = Call {
                 kernel,
                 transport,
-                thread: thread.clone(),
+                thread,
                 servant,
                 incoming,
                 line,
@@ -72,7 +96,6 @@ fn serve(kernel: &Arc<Kernel>, transport: &Arc<dyn Transport>) -> Result<(), Err
             Err(errno) => (Err(errno), None),
         };
         conclude(kernel, transport, &incoming, reply, line);
-        last = Some(thread);
     }
     Ok(())
 }

@@ -18,7 +18,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use birth::{Birth, Births, InheritedFs, MARK_RESOURCE};
 pub use credentials::{ALL_CAPABILITIES, Capability, Credentials, SecureBits};
-pub use discover::{everyone as discover_everyone, read as read_proc, thread as discover_thread};
+pub use discover::{
+    Host, everyone as discover_everyone, read as read_proc, thread as discover_thread,
+};
 pub use exec_credentials::{AfterExec, FilePrivileges, after_exec, parse_file_capabilities};
 pub use executable::{Executable, Running};
 pub use fs::{Directory, Fs};
@@ -42,8 +44,6 @@ pub struct Thread {
     pub guest_tid: i32,
     pub process: Arc<Process>,
     credentials: Mutex<Arc<Credentials>>,
-    /// The thread has ended: the entry must not be used for a later thread of the same number.
-    pub ended: AtomicBool,
 }
 
 impl Thread {
@@ -58,7 +58,6 @@ impl Thread {
             guest_tid,
             process,
             credentials: Mutex::new(credentials),
-            ended: AtomicBool::new(false),
         }
     }
 

@@ -110,6 +110,17 @@ impl ContinueToken {
 pub trait Transport: Send + Sync {
     /// The next call; `None` when the last process that could make one is gone.
     fn receive(&self) -> Result<Option<Incoming>, Errno>;
+    /// Whether another thread is to receive calls as well, until [`Transport::assist`] tells it to end. Asked after each
+    /// call; who is told so starts one.
+    fn wants_assistant(&self) -> bool {
+        false
+    }
+    /// The thread that was wanted could not be started.
+    fn no_assistant(&self) {}
+    /// [`Transport::receive`] for that thread: `None` as well when it is not needed any more.
+    fn assist(&self) -> Result<Option<Incoming>, Errno> {
+        Ok(None)
+    }
     fn answer_value(&self, call: &Incoming, value: i64) -> Result<(), Errno>;
     fn answer_error(&self, call: &Incoming, errno: Errno) -> Result<(), Errno>;
     fn answer_continue(&self, call: &Incoming, token: ContinueToken) -> Result<(), Errno>;

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 
 use crate::descriptor::{pidfd_getfd, pidfd_open, pidfd_send_signal};
 use crate::namespace::{self, Namespaces};
-use crate::notify::Listener;
+use crate::notify::{Listener, WakeUp};
 use crate::raw::syscall;
 use crate::user_namespace::Ids;
 use handshake::Handshake;
@@ -185,7 +185,7 @@ fn wake_at_once(listener: &OwnedFd) -> Result<(), SpawnError> {
         step: "dup",
         errno: Errno::MFILE,
     })?)
-    .set_sync_wake_up()
+    .set_wake_up(WakeUp::OnThisCpu)
     .or_else(|error| {
         if error == Errno::INVAL {
             Ok(())

@@ -64,11 +64,15 @@ impl Listener {
         Listener(fd)
     }
 
-    /// Ask for `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP` (Linux 6.6): the woken side runs on this CPU at
-    /// once, which makes a round trip ten times as fast. Fails with `EINVAL` on older kernels.
-    pub fn set_sync_wake_up(&self) -> Result<(), Errno> {
+    /// Ask for `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP` (Linux 6.6) or take that back, for calls and answers from now
+    /// on. Fails with `EINVAL` on older kernels.
+    pub fn set_wake_up(&self, wake_up: WakeUp) -> Result<(), Errno> {
+        let flags = match wake_up {
+            WakeUp::OnThisCpu => FD_SYNC_WAKE_UP,
+            WakeUp::Anywhere => 0,
+        };
         // SAFETY: the request takes its flags by value; no memory is touched.
-        check(unsafe { libc::ioctl(self.0.as_raw_fd(), SET_FLAGS, FD_SYNC_WAKE_UP) }.into())?;
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), SET_FLAGS, flags) }.into())?;
         Ok(())
     }
 
@@ -159,6 +163,15 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Where the side that a call or an answer wakes goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WakeUp {
+    /// On the waker's processor, at once: a round trip is ten times as fast while there is one guest at a time.
+    OnThisCpu,
+    /// Where the scheduler thinks best.
+    Anywhere,
 }
 
 /// Whether a donated descriptor is closed by the guest's next exec.

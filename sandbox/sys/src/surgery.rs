@@ -35,11 +35,13 @@ pub struct ExecRegisters {
 }
 
 /// Turn the notified call into `execveat(loader, "", argv, envp, AT_EMPTY_PATH)`. The notification is
-/// consumed. `ESRCH`: the thread died meanwhile (it has been reaped if that fell to us).
+/// consumed. `ESRCH`: the thread died meanwhile (it has been reaped if that fell to us). `together` ends before the
+/// thread goes on.
 pub fn exec(
     listener: &Listener,
     call: &Notification,
     registers: ExecRegisters,
+    together: Option<Together>,
 ) -> Result<(), Errno> {
     let stopped = stop(listener, call, ERESTARTNOINTR)?;
     let mut user = stopped.registers()?;
@@ -52,6 +54,7 @@ pub fn exec(
     user.r9 = registers.secret;
     user.rax = -i64::from(ERESTARTNOINTR) as u64;
     stopped.set_registers(&user)?;
+    drop(together);
     stopped.detach()
 }
 
@@ -70,7 +73,10 @@ pub fn interrupt(listener: &Listener, call: &Notification) -> Result<(), Errno> 
 pub fn answer_terminal(listener: &Listener, call: &Notification, fd: i32) -> Result<(), Errno> {
     let stopped = stop(listener, call, ERESTARTNOINTR)?;
     let errand = Errand::begin(&stopped)?;
-    errand.call(libc::SYS_ioctl, [fd as u64, libc::TIOCSCTTY, 0, 0, 0, 0])?;
+    let made = errand.call(libc::SYS_ioctl, [fd as u64, libc::TIOCSCTTY, 0, 0, 0, 0]);
+    if made == Err(Errno::SRCH) {
+        return Err(Errno::SRCH);
+    }
     errand.end(i64::from(fd))?;
     stopped.detach()
 }

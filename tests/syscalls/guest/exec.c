@@ -110,6 +110,10 @@ static void bad(void) {
     T("efault_path", execve, BAD, argv, nothing);
     T("efault_argv", execve, "/bin/sh", BAD, nothing);
     T("efault_envp", execve, "/bin/sh", argv, BAD);
+    T("enoent_before_argv", execve, "/work/none", BAD, nothing);
+    T("locked_before_argv", execve, "/work/locked/inner", BAD, BAD);
+    T("noexec_after_argv", execve, "/work/file", BAD, nothing);
+    T("dir_before_argv", execve, "/work/dir", BAD, nothing);
     char *badarg[] = {"x", BAD, NULL};
     T("efault_argument", execve, "/bin/sh", badarg, nothing);
     T("efault_kernel", execve, KERNEL_POINTER, argv, nothing);

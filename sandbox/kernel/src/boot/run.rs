@@ -187,6 +187,7 @@ fn make_kernel(prepared: Prepared, boot: &mut Boot) -> Result<Kernel, BootError>
         root: Directory::new(root),
         host_proc,
         ids: prepared.ids,
+        guest_pids: OnceLock::new(),
         guest_proc: OnceLock::new(),
         births: Default::default(),
         table: Table::default(),

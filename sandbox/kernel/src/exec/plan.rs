@@ -12,7 +12,8 @@ use crate::task::Credentials;
 pub struct Plan {
     /// Host thread that made the call.
     pub tid: i32,
-    pub program: OwnedFd,
+    /// None once it has been handed out.
+    pub program: Option<OwnedFd>,
     pub interpreter: Option<OwnedFd>,
     pub arguments: Strings,
     pub environment: Strings,

@@ -16,10 +16,8 @@ use crate::task::{AfterExec, after_exec, lock};
 /// An exec as a guest or the runtime asks for it.
 #[derive(Debug)]
 pub struct Request {
-    pub directory: i32,
+    /// As it was given.
     pub path: CString,
-    /// `AT_EMPTY_PATH`.
-    pub empty_path: bool,
     pub arguments: Strings,
     pub environment: Strings,
 }
@@ -33,10 +31,14 @@ pub struct Scratch {
     pub envp: u64,
 }
 
-/// Check everything and replace the waiting call by the loader. On an error nothing has changed and the
-/// call still waits for its answer.
-pub fn run(call: &mut Call<'_>, request: Request, scratch: Scratch) -> Result<(), Errno> {
-    let program = open_program(call, request.directory, &request.path, request.empty_path)?;
+/// Replace the waiting call by the loader of a program that was opened with all checks. On an error nothing has
+/// changed and the call still waits for its answer.
+pub fn run(
+    call: &mut Call<'_>,
+    program: Program,
+    request: Request,
+    scratch: Scratch,
+) -> Result<(), Errno> {
     let after = after(call, &program)?;
     start(call, program, request, after, scratch)
 }
@@ -45,16 +47,14 @@ pub fn run(call: &mut Call<'_>, request: Request, scratch: Scratch) -> Result<()
 pub fn first_exec(call: &mut Call<'_>, spec: &ProcessSpec) -> Result<(), Errno> {
     let path = find_in_path(call, &spec.args[0], &spec.env)?;
     let request = Request {
-        directory: libc::AT_FDCWD,
         path,
-        empty_path: false,
         arguments: Strings::from_list(spec.args.iter().map(String::as_bytes)),
         environment: Strings::from_list(spec.env.iter().map(String::as_bytes)),
     };
     let [path, argv, envp, ..] = call.incoming.args;
     let empty_path = path + call.path(0)?.as_bytes().len() as u64;
     // Capabilities of the spec are what the process has, whoever it is: no exec rules apply.
-    let program = open_program(call, request.directory, &request.path, false)?;
+    let program = open_program(call, libc::AT_FDCWD, &request.path, false)?;
     let before = call.credentials();
     let mut after = after(call, &program)?;
     let credentials = &mut after.credentials;
@@ -104,7 +104,7 @@ fn start(
             && !before.changes_dumpable(&after.credentials);
         *slot = Some(Plan {
             tid: call.incoming.tid,
-            program: program.file,
+            program: Some(program.file),
             interpreter: program.interpreter,
             arguments: with_prefix(&program.prefix, request.arguments),
             environment: request.environment,

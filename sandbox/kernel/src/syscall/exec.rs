@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, openat, statx};
+use rustix::fs::{AtFlags, StatxFlags, statx};
 use rustix::io::Errno;
 
 use crate::call::Call;
@@ -48,9 +48,24 @@ fn execute(
     if text.is_empty() && !empty_path {
         return Err(Errno::NOENT);
     }
+    if flags & libc::AT_SYMLINK_NOFOLLOW != 0 && !text.is_empty() {
+        let is_link = call.on_path(directory, &text, |at, path| {
+            let stat = rustix::fs::statat(at, path, AtFlags::SYMLINK_NOFOLLOW)?;
+            Ok(rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink())
+        })?;
+        if is_link {
+            return Err(Errno::LOOP);
+        }
+    }
+    // Like Linux: first the file, which a search along PATH mostly does not find, then its arguments, then its content.
+    let program = match exec::open_program(call, directory, &text, empty_path) {
+        Err(error) if error != Errno::NOEXEC && error != Errno::LIBBAD => return Err(error),
+        program => program,
+    };
     let (stack_limit, _) = caisson_sys::limit::get(call.incoming.tid, libc::RLIMIT_STACK)?;
     let arguments = Strings::read(call, argv, stack_limit)?;
     let environment = Strings::read(call, envp, stack_limit)?;
+    let program = program?;
     let scratch = Scratch {
         empty_path: path + text.as_bytes().len() as u64,
         // The last argument and its NULL: the least that the host's own exec has to copy.
@@ -70,23 +85,12 @@ fn execute(
         // As Linux does since 5.18: a program never sees argc == 0.
         arguments.push(b"");
     }
-    if flags & libc::AT_SYMLINK_NOFOLLOW != 0 && !text.is_empty() {
-        let is_link = call.on_path(directory, &text, |at, path| {
-            let stat = rustix::fs::statat(at, path, AtFlags::SYMLINK_NOFOLLOW)?;
-            Ok(rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink())
-        })?;
-        if is_link {
-            return Err(Errno::LOOP);
-        }
-    }
     let request = Request {
-        directory,
         path: text,
-        empty_path,
         arguments,
         environment,
     };
-    exec::run(call, request, scratch)?;
+    exec::run(call, program, request, scratch)?;
     Ok(Reply::Answered)
 }
 
@@ -120,15 +124,17 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
     }
     call.write_bytes(buffer, &answer)?;
     plan.taken = true;
-    let file = plan.program.try_clone().map_err(|_| Errno::NFILE)?;
-    let executable = Executable::new(&call.kernel.running, file, &plan.exe)?;
-    *lock(&process.exe) = Some(executable);
-    process.dumpable.store(plan.dumpable, Ordering::Release);
+    let dumpable = plan.dumpable;
     let credentials = plan.credentials.clone();
+    let exe = std::mem::take(&mut plan.exe);
+    let file = plan.program.take().ok_or(Errno::NOSYS)?;
     if inline {
         *slot = None;
     }
     drop(slot);
+    let executable = Executable::new(&call.kernel.running, file, &exe)?;
+    *lock(&process.exe) = Some(executable);
+    process.dumpable.store(dumpable, Ordering::Release);
     process.unshare_fs();
     let leader = Thread::new(
         call.incoming.tid,
@@ -137,8 +143,6 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
         Arc::new(credentials),
     );
     call.kernel.table.only_leader_remains(Arc::new(leader));
-    // The receiving thread must not go on with the entry that was replaced just now.
-    call.thread.ended.store(true, Ordering::Release);
     Ok(Reply::ZERO)
 }
 
@@ -148,7 +152,8 @@ fn donate_files(
     plan: &exec::Plan,
     room: &mut Option<exec::Room>,
 ) -> Result<(i32, i32), Errno> {
-    let program = exec::donate(call, plan.program.as_fd(), room)?;
+    let file = plan.program.as_ref().ok_or(Errno::NOSYS)?;
+    let program = exec::donate(call, file.as_fd(), room)?;
     let interpreter = match &plan.interpreter {
         Some(fd) => exec::donate(call, fd.as_fd(), room)?,
         None => -1,
@@ -158,13 +163,12 @@ fn donate_files(
 
 fn runs_loader(call: &Call<'_>) -> Result<bool, Errno> {
     let path = format!("{}/exe", call.incoming.tid);
-    let exe = openat(
+    let stat = statx(
         call.kernel.host_proc(),
         path,
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
+        AtFlags::empty(),
+        StatxFlags::INO,
     )?;
-    let stat = statx(&exe, c"", AtFlags::EMPTY_PATH, StatxFlags::INO)?;
     let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
     Ok((device, stat.stx_ino) == call.kernel.loader_identity)
 }

@@ -4,24 +4,24 @@
 //! them. A new process is recognised later, by its first own call or when another process means it, and has
 //! what was written down at its birth (module `birth`).
 
-use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use caisson_sys::descriptor::pidfd_open;
+use caisson_sys::namespace::{PidNamespace, ThreadIds};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use super::{Births, Credentials, InheritedFs, Process, Table, Thread, lock};
 
-/// What the host's procfs says of a thread.
-#[derive(Debug, PartialEq, Eq)]
-struct HostStatus {
-    tgid: i32,
-    /// In the innermost pid namespace.
-    guest_tgid: i32,
-    guest_tid: i32,
+/// Where is asked who a thread is.
+#[derive(Clone, Copy, Debug)]
+pub struct Host<'a> {
+    /// The host's procfs.
+    pub proc: BorrowedFd<'a>,
+    /// The guests' pid namespace, where the host kernel translates ids: that takes 1 us, procfs 15.
+    pub guest_pids: Option<&'a PidNamespace>,
 }
 
 /// The thread `tid`, found out about and entered into the table when it is new. `ESRCH` when it is gone,
@@ -29,28 +29,31 @@ struct HostStatus {
 pub fn thread(
     table: &Table,
     births: &Births,
-    host_proc: BorrowedFd<'_>,
+    host: Host<'_>,
     tid: i32,
 ) -> Result<Arc<Thread>, Errno> {
     if let Some(known) = table.thread(tid) {
         return Ok(known);
     }
-    let status = host_status(host_proc, tid)?;
+    let ids = match host.guest_pids {
+        Some(namespace) => namespace.ids(tid)?,
+        None => ids_by_status(host.proc, tid)?,
+    };
     if let Some(process) = table
-        .process(status.tgid)
+        .process(ids.tgid)
         .filter(|process| !process.has_ended())
     {
         let credentials = unseen(table, &process);
         return Ok(table.insert(Arc::new(Thread::new(
             tid,
-            status.guest_tid,
+            ids.inner_tid,
             process,
             credentials,
         ))));
     }
     // Before its mark is read, so that the mark is this process' and not that of a later one of this number.
-    let pidfd = pidfd_open(status.tgid)?;
-    let birth = births.of(status.tgid)?;
+    let pidfd = pidfd_open(ids.tgid)?;
+    let birth = births.of(ids.tgid)?;
     let fs = match &birth.fs {
         InheritedFs::Shared(fs) => fs.clone(),
         InheritedFs::Copied(fs) => Arc::new(Mutex::new(fs.clone())),
@@ -58,8 +61,8 @@ pub fn thread(
     let exe = birth.exe.clone();
     let credentials = birth.credentials.clone();
     let process = Process::new(
-        status.tgid,
-        status.guest_tgid,
+        ids.tgid,
+        ids.inner_tgid,
         pidfd,
         fs,
         credentials.clone(),
@@ -72,7 +75,7 @@ pub fn thread(
     *lock(&process.file_locks) = birth.file_locks;
     Ok(table.insert(Arc::new(Thread::new(
         tid,
-        status.guest_tid,
+        ids.inner_tid,
         Arc::new(process),
         credentials,
     ))))
@@ -89,13 +92,13 @@ fn unseen(table: &Table, process: &Process) -> Arc<Credentials> {
 
 /// Enter every living process into the table. Returns the new ones. A process is a child of a known one: to have
 /// children it must have made a call, and orphans go to a process that was there before.
-pub fn everyone(table: &Table, births: &Births, host_proc: BorrowedFd<'_>) -> Vec<Arc<Thread>> {
+pub fn everyone(table: &Table, births: &Births, host: Host<'_>) -> Vec<Arc<Thread>> {
     let mut found = Vec::new();
     for process in table.processes() {
-        for tid in threads_of(host_proc, process.pid) {
-            for child in children_of(host_proc, process.pid, tid) {
+        for tid in threads_of(host.proc, process.pid) {
+            for child in children_of(host.proc, process.pid, tid) {
                 if table.process(child).is_none() {
-                    found.extend(thread(table, births, host_proc, child));
+                    found.extend(thread(table, births, host, child));
                 }
             }
         }
@@ -135,21 +138,21 @@ fn threads_of(host_proc: BorrowedFd<'_>, pid: i32) -> Vec<i32> {
         .collect()
 }
 
-fn host_status(host_proc: BorrowedFd<'_>, tid: i32) -> Result<HostStatus, Errno> {
+fn ids_by_status(host_proc: BorrowedFd<'_>, tid: i32) -> Result<ThreadIds, Errno> {
     parse(&read(host_proc, &format!("{tid}/status"))?).ok_or(Errno::SRCH)
 }
 
-fn parse(status: &str) -> Option<HostStatus> {
+fn parse(status: &str) -> Option<ThreadIds> {
     let field = |name: &str| {
         status
             .lines()
             .find_map(|line| line.strip_prefix(name))
             .map(str::split_ascii_whitespace)
     };
-    Some(HostStatus {
+    Some(ThreadIds {
         tgid: field("Tgid:")?.next()?.parse().ok()?,
-        guest_tgid: field("NStgid:")?.next_back()?.parse().ok()?,
-        guest_tid: field("NSpid:")?.next_back()?.parse().ok()?,
+        inner_tgid: field("NStgid:")?.next_back()?.parse().ok()?,
+        inner_tid: field("NSpid:")?.next_back()?.parse().ok()?,
     })
 }
 
@@ -160,11 +163,13 @@ pub fn read(host_proc: BorrowedFd<'_>, path: &str) -> Result<String, Errno> {
         OFlags::RDONLY | OFlags::CLOEXEC,
         Mode::empty(),
     )?;
-    let mut text = String::with_capacity(2048);
-    std::fs::File::from(fd)
-        .read_to_string(&mut text)
-        .map_err(|_| Errno::SRCH)?;
-    Ok(text)
+    let mut text = Vec::with_capacity(2048);
+    loop {
+        text.reserve(1024);
+        if rustix::io::read(&fd, rustix::buffer::spare_capacity(&mut text))? == 0 {
+            return String::from_utf8(text).map_err(|_| Errno::SRCH);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -176,10 +181,10 @@ mod tests {
         let text = "Name:\tsh\nTgid:\t4711\nPid:\t4712\nPPid:\t4700\nNStgid:\t4711\t12\nNSpid:\t4712\t13\n";
         assert_eq!(
             parse(text),
-            Some(HostStatus {
+            Some(ThreadIds {
                 tgid: 4711,
-                guest_tgid: 12,
-                guest_tid: 13
+                inner_tgid: 12,
+                inner_tid: 13
             })
         );
     }

@@ -1,7 +1,6 @@
 //! All guest threads by host thread id, and processes by guest pid.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use super::{Process, Thread, lock};
@@ -81,23 +80,29 @@ impl Table {
     }
 
     /// Add a thread, and its process when that is new. Returns the thread that is in the table now:
-    /// another server thread may have been faster.
+    /// another server thread may have been faster, with this thread or with another one of its process.
     pub fn insert(&self, thread: Arc<Thread>) -> Arc<Thread> {
         let mut entries = lock(&self.0);
         if let Some(known) = entries.threads.get(&thread.tid) {
             return known.clone();
         }
+        let thread = match entries.processes.get(&thread.process.pid) {
+            Some(known) if !Arc::ptr_eq(known, &thread.process) && !known.has_ended() => {
+                let credentials = thread.credentials();
+                let (tid, guest_tid) = (thread.tid, thread.guest_tid);
+                Arc::new(Thread::new(tid, guest_tid, known.clone(), credentials))
+            }
+            _ => thread,
+        };
         let process = thread.process.clone();
         entries.by_guest_pid.insert(process.guest_pid, process.pid);
-        entries.processes.entry(process.pid).or_insert(process);
+        entries.processes.insert(process.pid, process);
         entries.threads.insert(thread.tid, thread.clone());
         thread
     }
 
     pub fn remove_thread(&self, tid: i32) {
-        if let Some(thread) = lock(&self.0).threads.remove(&tid) {
-            thread.ended.store(true, Ordering::Release);
-        }
+        lock(&self.0).threads.remove(&tid);
     }
 
     /// The process has ended.
@@ -107,26 +112,18 @@ impl Table {
             return;
         };
         entries.by_guest_pid.remove(&process.guest_pid);
-        entries.threads.retain(|_, thread| {
-            let keep = thread.process.pid != pid;
-            if !keep {
-                thread.ended.store(true, Ordering::Release);
-            }
-            keep
-        });
+        entries
+            .threads
+            .retain(|_, thread| thread.process.pid != pid);
     }
 
     /// After an exec only the thread that has the process' id is left.
     pub fn only_leader_remains(&self, leader: Arc<Thread>) {
         let mut entries = lock(&self.0);
         let pid = leader.process.pid;
-        entries.threads.retain(|tid, thread| {
-            let keep = thread.process.pid != pid || *tid == pid;
-            if !keep {
-                thread.ended.store(true, Ordering::Release);
-            }
-            keep
-        });
+        entries
+            .threads
+            .retain(|tid, thread| thread.process.pid != pid || *tid == pid);
         entries.threads.insert(leader.tid, leader);
     }
 }

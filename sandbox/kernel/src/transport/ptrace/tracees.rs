@@ -37,6 +37,10 @@ pub(super) struct Tracee {
 }
 
 #[derive(Default)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "every call makes it the large one; a box would be an allocation each"
+)]
 pub(super) enum State {
     #[default]
     Running,

@@ -124,6 +124,16 @@ pub fn is_being_written(file: BorrowedFd<'_>) -> Result<bool, Errno> {
     }
 }
 
+/// linux/fcntl.h.
+const F_SET_RW_HINT: libc::c_int = 1036;
+
+/// `F_SET_RW_HINT` of fcntl(2): how long what is written to the file will live, for the owner to say.
+pub fn set_write_hint(file: BorrowedFd<'_>, hint: u64) -> Result<(), Errno> {
+    // SAFETY: the command reads eight bytes at the pointer, which is a live u64.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), F_SET_RW_HINT, &raw const hint) }.into())?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
@@ -141,14 +151,4 @@ mod tests {
         assert_eq!(is_being_written(reader.as_fd()), Ok(false));
         assert_eq!(is_being_written(reader.as_fd()), Ok(false));
     }
-}
-
-/// linux/fcntl.h.
-const F_SET_RW_HINT: libc::c_int = 1036;
-
-/// `F_SET_RW_HINT` of fcntl(2): how long what is written to the file will live, for the owner to say.
-pub fn set_write_hint(file: BorrowedFd<'_>, hint: u64) -> Result<(), Errno> {
-    // SAFETY: the command reads eight bytes at the pointer, which is a live u64.
-    check(unsafe { libc::fcntl(file.as_raw_fd(), F_SET_RW_HINT, &raw const hint) }.into())?;
-    Ok(())
 }

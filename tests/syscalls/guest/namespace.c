@@ -15,6 +15,8 @@ static void calls(void) {
     int fd = open("/proc/self/ns/net", O_RDONLY);
     T("ebadf", setns, 99, 0);
     T("file", setns, 0, 0);
+    T("own", setns, open("/proc/self/ns/uts", O_RDONLY), 0);
+    T("own_type", setns, open("/proc/self/ns/mnt", O_RDONLY), CLONE_NEWNS);
     say("open", "ns", "%d", fd >= 0);
     char link[64] = {0};
     say("readlink", "ns", "%d %.4s", readlink("/proc/self/ns/net", link, 63) > 0, link);

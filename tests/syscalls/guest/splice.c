@@ -204,6 +204,11 @@ static void from_memory(void) {
     T("gather", vmsplice, p[1], parts, 2, 0);
     T("scatter", vmsplice, p[0], both, 2, 0);
     say("vmsplice", "scattered", "[%s][%s]", target, rest);
+    void *fixed = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct iovec unwritable = {fixed, 6};
+    T("again", vmsplice, p[1], parts, 2, 0);
+    T("unwritable", vmsplice, p[0], &unwritable, 1, 0);
+    T("still_there", vmsplice, p[0], both, 2, 0);
     T("none", vmsplice, p[1], parts, 0, 0);
     T("bad_part", vmsplice, p[1], &bad, 1, 0);
     T("bad_list", vmsplice, p[1], BAD, 1, 0);

@@ -1,5 +1,8 @@
 //! unshare(2) and setns(2). A container's namespaces are fixed: nothing is ever made or entered here.
 
+use std::os::fd::AsFd;
+
+use caisson_sys::file::statfs_of;
 use rustix::io::Errno;
 
 use crate::audited;
@@ -41,9 +44,15 @@ pub fn unshare(call: &mut Call<'_>) -> Result<Reply, Errno> {
     Ok(Reply::Continue(audited::unshare_own()))
 }
 
-/// A guest has no descriptors of namespaces, so that only a pidfd could mean some.
+/// `NSFS_MAGIC`, linux/magic.h.
+const NSFS_MAGIC: i64 = 0x6e73_6673;
+
+/// What would be entered is a namespace of /proc/PID/ns, or those of a process.
 pub fn setns(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let fd = call.fd(call.int(0))?;
+    if statfs_of(fd.as_fd())?.f_type == NSFS_MAGIC {
+        return Err(Errno::PERM);
+    }
     match super::signal::process_of_pidfd(call, &fd) {
         Ok(_) => Err(Errno::PERM),
         Err(_) => Err(Errno::INVAL),

@@ -1,12 +1,12 @@
 //! vmsplice(2): between memory and a pipe. Both ways copy.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use caisson_sys::memory;
 use rustix::event::PollFlags;
 use rustix::fs::{FileType, OFlags, fcntl_getfl};
-use rustix::io::Errno;
-use rustix::pipe::SpliceFlags;
+use rustix::io::{Errno, read};
+use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
 
 use super::into_pipe::{drain, fill};
 use super::{End, MOST_COPIED, On, broken_pipe, flags, ready};
@@ -51,17 +51,24 @@ pub fn vmsplice(call: &mut Call<'_>) -> Result<Reply, Errno> {
         direction,
     };
     let may_wait = !flags.contains(SpliceFlags::NONBLOCK);
-    match request.attempt(On::ReceivingThread, call) {
-        Err(Errno::AGAIN) if may_wait => call.park(move |call| request.wait_and_attempt(call)),
-        Err(Errno::OPNOTSUPP) => call.park(move |call| {
-            if may_wait {
-                return request.wait_and_attempt(call);
-            }
-            let result = request.attempt(On::OwnThread, call);
-            broken_pipe(call, result).map(|count| Reply::Value(count as i64))
-        }),
-        result => broken_pipe(call, result).map(|count| Reply::Value(count as i64)),
+    if direction == Direction::IntoPipe {
+        match request.attempt(On::ReceivingThread, call) {
+            Err(Errno::AGAIN) if may_wait => {}
+            Err(Errno::OPNOTSUPP) => {}
+            result => return conclude(call, result),
+        }
     }
+    call.park(move |call| {
+        if may_wait {
+            return request.wait_and_attempt(call);
+        }
+        let result = request.attempt(On::OwnThread, call);
+        conclude(call, result)
+    })
+}
+
+fn conclude(call: &Call<'_>, result: Result<usize, Errno>) -> Result<Reply, Errno> {
+    broken_pipe(call, result).map(|count| Reply::Value(count as i64))
 }
 
 impl Request {
@@ -74,9 +81,7 @@ impl Request {
             ready(&self.pipe, events)?;
             match self.attempt(On::OwnThread, call) {
                 Err(Errno::AGAIN) => {}
-                result => {
-                    return broken_pipe(call, result).map(|count| Reply::Value(count as i64));
-                }
+                result => return conclude(call, result),
             }
         }
     }
@@ -115,9 +120,17 @@ impl Request {
                 fill(on, pipe, &block[..got])
             }
             Direction::OutOfPipe => {
-                let got = drain(on, pipe, block)?;
-                memory::write_some(tid, address, &block[..got])
+                let got = look(pipe, block)?;
+                let taken = memory::write_some(tid, address, &block[..got])?;
+                drain(on, pipe, &mut block[..taken])
             }
         }
     }
+}
+
+/// What is in the pipe, left there: what cannot be written to memory stays.
+fn look(pipe: BorrowedFd<'_>, into: &mut [u8]) -> Result<usize, Errno> {
+    let (outlet, inlet) = pipe_with(PipeFlags::CLOEXEC)?;
+    let there = tee(pipe, &inlet, into.len(), SpliceFlags::NONBLOCK)?;
+    read(&outlet, &mut into[..there])
 }

@@ -36,7 +36,7 @@ pub const LOADER: Rule = Rule {
 
 /// `fcntl(fd, command, …)`.
 pub const FCNTL: Rule = Rule {
-    text: "the command is not a lease, a directory notification, a write hint or one that sets O_NOATIME",
+    text: "the command is not a lease, a write hint or one that sets O_NOATIME",
     alternatives: &[
         &[
             AtMost {
@@ -70,6 +70,15 @@ pub const SELF: Rule = Rule {
     text: "the pid is 0",
     alternatives: &[&[OneOf {
         argument: 0,
+        values: &[0],
+    }]],
+};
+
+/// `setpriority(which, who, …)`, `ioprio_set(which, who, …)`.
+pub const SELF_SECOND: Rule = Rule {
+    text: "the second argument is 0, which means the caller or what it belongs to",
+    alternatives: &[&[OneOf {
+        argument: 1,
         values: &[0],
     }]],
 };

@@ -35,6 +35,18 @@ pub fn signal() -> ContinueToken {
     token()
 }
 
+/// Scheduling of one process, thread or group, which is in a register and was checked for permission. Policy,
+/// parameters or processors behind a pointer were not looked at: the host judges them by the rights of a process that
+/// has none.
+pub fn scheduling() -> ContinueToken {
+    token()
+}
+
+/// personality(2): one integer.
+pub fn personality() -> ContinueToken {
+    token()
+}
+
 /// umask(2): one integer; the host process' own mask only matters for POSIX message queues.
 pub fn umask() -> ContinueToken {
     token()

@@ -56,6 +56,8 @@ pub struct Kernel {
     pub devices: Vec<DeviceRule>,
     /// What uname(2) says the machine is.
     pub machine: &'static str,
+    /// A guest has set a personality(2) of which uname(2) may have to take notice.
+    pub personalities_differ: AtomicBool,
     /// A guest has asked to be told who sends to it (SO_PASSCRED).
     pub credentials_wanted: AtomicBool,
     /// Owners of System V IPC objects.

@@ -16,7 +16,7 @@ mod system;
 use image::load;
 use plan::{INLINE_STRINGS, PLAN_NR, Plan};
 use stack::{build_stack, inherited, place_strings};
-use system::{SYS_PRCTL, close, die, syscall};
+use system::{SYS_PERSONALITY, SYS_PRCTL, close, die, syscall};
 
 // The loader's own stack: the kernel's is being rebuilt meanwhile.
 global_asm!(
@@ -101,6 +101,18 @@ unsafe fn relocate(dynamic: *const [u64; 2], base: u64) {
     }
 }
 
+/// Who gains rights by a program starts it without what a personality(2) could do to it: `PER_CLEAR_ON_SETID`.
+fn clear_personality() {
+    /// READ_IMPLIES_EXEC, ADDR_NO_RANDOMIZE, ADDR_COMPAT_LAYOUT, MMAP_PAGE_ZERO.
+    const CLEARED: u64 = 0x0040_0000 | 0x0004_0000 | 0x0020_0000 | 0x0010_0000;
+    // SAFETY: takes one integer; all ones ask for what is set.
+    let now = unsafe { syscall(SYS_PERSONALITY, 0xffff_ffff, 0, 0, 0, 0, 0) };
+    if now > 0 && now as u64 & CLEARED != 0 {
+        // SAFETY: as above.
+        unsafe { syscall(SYS_PERSONALITY, now as u64 & !CLEARED, 0, 0, 0, 0, 0) };
+    }
+}
+
 unsafe extern "C" fn main(kernel_stack: *const u64, dynamic: *const [u64; 2], base: u64) -> ! {
     // SAFETY: `_start` passes this image's own addresses.
     unsafe { relocate(dynamic, base) };
@@ -125,6 +137,9 @@ unsafe extern "C" fn main(kernel_stack: *const u64, dynamic: *const [u64; 2], ba
     // SAFETY: single-threaded; nothing else refers to the static.
     let answer = unsafe { &*answer };
     let plan = &answer.plan;
+    if plan.secure != 0 {
+        clear_personality();
+    }
     const PR_SET_NAME: u64 = 15;
     // SAFETY: the name is a live array of 16 bytes.
     unsafe {

@@ -9,6 +9,7 @@ pub(crate) const SYS_CLOSE: u64 = 3;
 pub(crate) const SYS_MMAP: u64 = 9;
 pub(crate) const SYS_MUNMAP: u64 = 11;
 pub(crate) const SYS_PREAD64: u64 = 17;
+pub(crate) const SYS_PERSONALITY: u64 = 135;
 pub(crate) const SYS_PRCTL: u64 = 157;
 pub(crate) const SYS_EXIT_GROUP: u64 = 231;
 

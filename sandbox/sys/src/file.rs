@@ -97,6 +97,64 @@ pub fn access_at(
     Ok(())
 }
 
+/// `MAX_HANDLE_SZ`, linux/exportfs.h: bytes.
+pub const HANDLE_MAX: usize = 128;
+
+/// What name_to_handle_at(2) says of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Handle {
+    Whole {
+        kind: u32,
+        bytes: Vec<u8>,
+        mount_id: u64,
+    },
+    /// There was no room for it.
+    Longer { bytes_needed: u32, mount_id: u64 },
+}
+
+/// The handle of an open file in at most `room` bytes; `kind` are the `AT_HANDLE_*` flags. `EOPNOTSUPP` where the file
+/// system has none.
+pub fn handle_of(file: BorrowedFd<'_>, room: usize, kind: i32) -> Result<Handle, Errno> {
+    /// `struct file_handle`, large enough for every handle.
+    #[repr(C)]
+    struct FileHandle {
+        bytes: u32,
+        kind: i32,
+        handle: [u8; HANDLE_MAX],
+    }
+    let mut found = FileHandle {
+        bytes: room.min(HANDLE_MAX) as u32,
+        kind: 0,
+        handle: [0; HANDLE_MAX],
+    };
+    // An int is written here, or 64 bits with AT_HANDLE_MNT_ID_UNIQUE.
+    let mut mount_id = 0u64;
+    // SAFETY: the path is NUL-terminated; the struct has room for the bytes that it names, and the mount id for both
+    // of its sizes.
+    let result = unsafe {
+        syscall!(
+            libc::SYS_name_to_handle_at,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            &raw mut found,
+            &raw mut mount_id,
+            libc::AT_EMPTY_PATH | kind
+        )
+    };
+    match result {
+        Ok(_) => Ok(Handle::Whole {
+            kind: found.kind as u32,
+            bytes: found.handle[..(found.bytes as usize).min(HANDLE_MAX)].to_vec(),
+            mount_id,
+        }),
+        Err(Errno::OVERFLOW) if found.bytes as usize > room => Ok(Handle::Longer {
+            bytes_needed: found.bytes,
+            mount_id,
+        }),
+        Err(error) => Err(error),
+    }
+}
+
 /// truncate(2); a relative path starts at this thread's working directory.
 pub fn truncate_path(path: &CStr, length: u64) -> Result<(), Errno> {
     let length = i64::try_from(length).map_err(|_| Errno::FBIG)?;

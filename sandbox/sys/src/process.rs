@@ -1,4 +1,4 @@
-//! Comparing what processes share.
+//! Comparing what processes share, and where their lists of held futexes are.
 
 use rustix::io::Errno;
 
@@ -18,4 +18,12 @@ pub fn compare(pids: [i32; 2], kind: u32, indexes: [u64; 2]) -> Result<i64, Errn
             indexes[1]
         )
     }
+}
+
+/// Address and size of the head of a thread's list of robust futexes: get_robust_list(2). `ESRCH`, `EPERM`.
+pub fn robust_list(tid: i32) -> Result<[u64; 2], Errno> {
+    let (mut head, mut size) = (0u64, 0u64);
+    // SAFETY: both places are live and as large as a pointer and a size_t.
+    unsafe { syscall!(libc::SYS_get_robust_list, tid, &raw mut head, &raw mut size) }?;
+    Ok([head, size])
 }

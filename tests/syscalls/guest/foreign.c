@@ -157,9 +157,43 @@ static void descriptors(void) {
     T("process_madvise", process_madvise, pidfd, NULL, 0, 0, 0);
 }
 
+static long robust(const char *tag, pid_t pid) {
+    void *head = NULL;
+    size_t size = 0;
+    long r = T(tag, get_robust_list, pid, &head, &size);
+    if (r == 0) say("get_robust_list", tag, "size=%zu set=%d", size, head != NULL);
+    return r;
+}
+
+static void robust_lists(void) {
+    pid_t child = sleeper();
+    void *head;
+    size_t size;
+    robust("self", 0);
+    robust("own_pid", getpid());
+    robust("child", child);
+    robust("none", 99999);
+    robust("negative", -1);
+    T("efault_head", get_robust_list, child, BAD, &size);
+    T("efault_size", get_robust_list, child, &head, BAD);
+    if (getuid() == 0) {
+        pid_t user = fork();
+        if (user == 0) {
+            if (setresgid(1000, 1000, 1000) || setresuid(1000, 1000, 1000)) _exit(1);
+            robust("user_of_root", child);
+            robust("user_of_init", 1);
+            _exit(0);
+        }
+        waitpid(user, NULL, 0);
+    }
+    end(child);
+    robust("gone", child);
+}
+
 FAMILY(foreign) {
     SECTION(memory);
     SECTION(rights);
     SECTION(comparing);
     SECTION(descriptors);
+    SECTION(robust_lists);
 }

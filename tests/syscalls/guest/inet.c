@@ -59,6 +59,8 @@ static void socket_queries(void) {
 static void protocol_queries(void) {
     int tcp = socket(AF_INET, SOCK_STREAM, 0), udp = socket(AF_INET, SOCK_DGRAM, 0), tcp6 = socket(AF_INET6, SOCK_STREAM, 0);
     for (int option = 0; option < 54; option++) query("tcp", tcp, IPPROTO_IP, option);
+    query("none", tcp, IPPROTO_IP, -1);
+    query("none", tcp, IPPROTO_IP, 5000);
     for (int option = 0; option < 80; option++) query("tcp6", tcp6, IPPROTO_IPV6, option);
     for (int option = 0; option < 46; option++) query("tcp", tcp, IPPROTO_TCP, option);
     for (int option = 0; option < 5; option++) query("udp", udp, IPPROTO_UDP, option);

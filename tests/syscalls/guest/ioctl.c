@@ -54,8 +54,29 @@ static void devices(void) {
     T("console", ioctl, null, TIOCCONS, 0);
 }
 
+/* linux/nsfs.h */
+#define NS_GET_PARENT 0xb702
+#define NS_GET_NSTYPE 0xb703
+#define NS_GET_OWNER_UID 0xb704
+
+static void namespaces(void) {
+    static const char *const names[] = {"uts", "ipc", "net", "pid", "user"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[40];
+        snprintf(path, sizeof path, "/proc/self/ns/%s", names[i]);
+        int fd = open(path, O_RDONLY);
+        uid_t owner = 99;
+        T(names[i], ioctl, fd, NS_GET_NSTYPE);
+        T(names[i], ioctl, fd, NS_GET_PARENT);
+        T(names[i], ioctl, fd, NS_GET_OWNER_UID, &owner);
+        close(fd);
+    }
+    T("not_a_namespace", ioctl, open("/work/file", O_RDONLY), NS_GET_NSTYPE);
+}
+
 FAMILY(ioctl) {
     SECTION(files);
     SECTION(pipes_and_sockets);
     SECTION(devices);
+    SECTION(namespaces);
 }

@@ -271,13 +271,31 @@ static void leases(void) {
     T("get", fcntl, fd, F_GETLEASE);
     T("take", fcntl, fd, F_SETLEASE, F_RDLCK);
     T("release", fcntl, fd, F_SETLEASE, F_UNLCK);
-    T("notify", fcntl, open("/work", O_RDONLY), F_NOTIFY, 1);
+    T("notify_file", fcntl, fd, F_NOTIFY, DN_CREATE);
     T("hint_get", fcntl, fd, F_GET_RW_HINT, BAD);
     uint64_t hint = 2;
     T("hint_set", fcntl, fd, F_SET_RW_HINT, &hint);
     hint = 0;
     T("hint", fcntl, fd, F_GET_RW_HINT, &hint);
     say("fcntl", "hint_value", "%lu", (unsigned long)hint);
+}
+
+static volatile int notices;
+static void noticed(int signal) { (void)signal; notices++; }
+
+static void of_directories(void) {
+    mkdir("/work/lock8", 0777);
+    int dir = open("/work/lock8", O_RDONLY | O_DIRECTORY);
+    signal(SIGRTMIN, noticed);
+    T("signal", fcntl, dir, F_SETSIG, SIGRTMIN);
+    T("notify", fcntl, dir, F_NOTIFY, DN_CREATE | DN_DELETE | DN_MULTISHOT);
+    close(creat("/work/lock8/one", 0600));
+    say("fcntl", "created", "%d", notices);
+    unlink("/work/lock8/one");
+    say("fcntl", "deleted", "%d", notices);
+    T("notify_off", fcntl, dir, F_NOTIFY, 0);
+    close(creat("/work/lock8/two", 0600));
+    say("fcntl", "off", "%d", notices);
 }
 
 FAMILY(locks) {
@@ -288,4 +306,5 @@ FAMILY(locks) {
     SECTION(of_descriptions);
     SECTION(whole_files);
     SECTION(leases);
+    SECTION(of_directories);
 }

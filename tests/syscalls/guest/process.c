@@ -6,6 +6,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 
 static void ids(void) {
     say("getpid", "pid", "relation ppid=%d tid=%d", getppid() > 0, gettid() == getpid());
@@ -223,6 +224,39 @@ static void usage(void) {
     T("efault", getrusage, RUSAGE_SELF, BAD);
 }
 
+/* What uname(2) says under a personality, without the host's own numbers. */
+static void persona_child(const char *tag, unsigned long persona) {
+    pid_t child = fork();
+    if (child == 0) {
+        struct utsname name;
+        T(tag, personality, persona);
+        T(tag, personality, 0xffffffff);
+        uname(&name);
+        say("uname", tag, "%s old=%d", name.machine, strncmp(name.release, "2.6.", 4) == 0);
+        pid_t own = fork();
+        if (own == 0) {
+            T("inherited", personality, 0xffffffff);
+            _exit(0);
+        }
+        waitpid(own, NULL, 0);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+}
+
+static void personalities(void) {
+    persona_child("linux32", 8);
+    persona_child("uname26", 0x20000);
+    persona_child("both", 0x20008);
+    persona_child("sticky_timeouts", 0x4000000);
+    persona_child("bsd", 6);
+    persona_child("no_randomize", 0x40000);
+    persona_child("large", 0x7fffffff & ~0x400000);
+    struct utsname name;
+    uname(&name);
+    say("uname", "after", "%s old=%d", name.machine, strncmp(name.release, "2.6.", 4) == 0);
+}
+
 FAMILY(process) {
     SECTION(ids);
     SECTION(waiting);
@@ -233,4 +267,5 @@ FAMILY(process) {
     SECTION(foreign_memory);
     SECTION(tree);
     SECTION(usage);
+    SECTION(personalities);
 }

@@ -279,6 +279,41 @@ static void strangers_in_a_group(void) {
     strangers();
 }
 
+static volatile int directory_hits;
+static void directory_hit(int signal) { (void)signal; directory_hits++; }
+
+/* A descriptor of /proc/PID stands for the process. */
+static void by_directory(void) {
+    signal(SIGUSR1, directory_hit);
+    int own = open("/proc/self", O_RDONLY | O_DIRECTORY), task = open("/proc/self/task", O_RDONLY | O_DIRECTORY);
+    int first = open("/proc/1", O_RDONLY | O_DIRECTORY), proc = open("/proc", O_RDONLY | O_DIRECTORY);
+    T("dir_own", pidfd_send_signal, own, SIGUSR1, NULL, 0);
+    say("pidfd_send_signal", "dir_own", "%d", directory_hits);
+    T("dir_first", pidfd_send_signal, first, 0, NULL, 0);
+    T("dir_task", pidfd_send_signal, task, 0, NULL, 0);
+    T("dir_proc", pidfd_send_signal, proc, 0, NULL, 0);
+    T("dir_flags", pidfd_send_signal, own, 0, NULL, 99);
+    T("dir_signal", pidfd_send_signal, own, 99, NULL, 0);
+    siginfo_t info = {0};
+    info.si_signo = SIGUSR1;
+    info.si_code = SI_QUEUE;
+    T("dir_info", pidfd_send_signal, own, SIGUSR1, &info, 0);
+    say("pidfd_send_signal", "dir_info", "%d", directory_hits);
+    T("dir_other_info", pidfd_send_signal, own, SIGUSR2, &info, 0);
+    info.si_code = SI_USER;
+    T("dir_first_as_user", pidfd_send_signal, first, SIGUSR1, &info, 0);
+    T("dir_efault", pidfd_send_signal, own, SIGUSR1, BAD, 0);
+    pid_t child = fork();
+    if (child == 0)
+        for (;;) pause();
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%d", child);
+    int dir = open(path, O_RDONLY | O_DIRECTORY);
+    T("dir_child", pidfd_send_signal, dir, SIGKILL, NULL, 0);
+    waitpid(child, NULL, 0);
+    T("dir_ended", pidfd_send_signal, dir, SIGKILL, NULL, 0);
+}
+
 FAMILY(signal) {
     SECTION(kills);
     SECTION(masks);
@@ -289,4 +324,5 @@ FAMILY(signal) {
     SECTION(descriptors);
     SECTION(suspended);
     SECTION(strangers_in_a_group);
+    SECTION(by_directory);
 }

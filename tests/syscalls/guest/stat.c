@@ -200,10 +200,44 @@ static void statfs_calls(void) {
     T("bad", ustat, 0xfffff, buffer);
 }
 
+static void handle(const char *tag, int dir, const char *path, unsigned room, int flags) {
+    struct { unsigned bytes; int type; unsigned char handle[200]; } handle = {room, 0, {0}};
+    int mount = -1;
+    long r = T(tag, name_to_handle_at, dir, path, &handle, &mount, flags);
+    say("name_to_handle_at", tag, "bytes=%u type=%d mount=%d", handle.bytes, r ? 0 : handle.type, mount != -1);
+}
+
+static void handles(void) {
+    int tmp = open("/dev/shm", O_RDONLY | O_DIRECTORY), file = openat(tmp, "handle", O_RDWR | O_CREAT, 0600);
+    if (symlinkat("handle", tmp, "handle_link") && errno != EEXIST) return;
+    handle("file", tmp, "handle", 128, 0);
+    handle("absolute", -1, "/dev/shm/handle", 128, 0);
+    handle("link", tmp, "handle_link", 128, 0);
+    handle("followed", tmp, "handle_link", 128, AT_SYMLINK_FOLLOW);
+    handle("descriptor", file, "", 128, AT_EMPTY_PATH);
+    handle("no_room", tmp, "handle", 0, 0);
+    handle("little_room", tmp, "handle", 4, 0);
+    handle("too_large", tmp, "handle", 129, 0);
+    handle("flags", tmp, "handle", 128, 0x10);
+    handle("empty", file, "", 128, 0);
+    handle("none", tmp, "none", 128, 0);
+    handle("not_directory", file, "x", 128, 0);
+    handle("ebadf", 99, "x", 128, 0);
+    handle("proc", AT_FDCWD, "/proc/self/status", 128, 0);
+    int mount;
+    char header[200] = {(char)128};
+    T("efault", name_to_handle_at, tmp, "handle", BAD, &mount, 0);
+    T("efault_path", name_to_handle_at, tmp, BAD, header, &mount, 0);
+    T("efault_mount", name_to_handle_at, tmp, "handle", header, BAD, 0);
+    unlinkat(tmp, "handle", 0);
+    unlinkat(tmp, "handle_link", 0);
+}
+
 FAMILY(stat) {
     SECTION(by_path);
     SECTION(by_descriptor);
     SECTION(access_calls);
     SECTION(readlink_calls);
     SECTION(statfs_calls);
+    SECTION(handles);
 }

@@ -34,7 +34,16 @@ static void information(void) {
     T("flags", getrandom, buffer, 32, 99);
     T("efault", getrandom, BAD, 32, 0);
     T("all", sync);
-    T("type", sysfs, 3, 0, 0);
+    char type[64] = {0};
+    TOK("count", sysfs, 3, 0, 0);
+    long index = TOK("index", sysfs, 1, "proc", 0);
+    T("name", sysfs, 2, index, type);
+    say("sysfs", "name", "%s", type);
+    T("unknown", sysfs, 1, "none such", 0);
+    T("efault", sysfs, 1, BAD, 0);
+    T("beyond", sysfs, 2, 100000, type);
+    T("efault_name", sysfs, 2, 0, BAD);
+    T("option", sysfs, 4, 0, 0);
     T("read", syslog, 3, buffer, 32);
     T("size", syslog, 10, NULL, 0);
     T("clear", syslog, 5, NULL, 0);
@@ -58,6 +67,18 @@ static void switches(void) {
     struct timespec now = {1, 0};
     T("realtime", clock_settime, CLOCK_REALTIME, &now);
     T("tod", settimeofday, &now, NULL);
+    T("efault", settimeofday, BAD, NULL);
+    T("efault_zone", settimeofday, NULL, BAD);
+    T("efault", clock_settime, CLOCK_REALTIME, BAD);
+    struct timeval wrong = {100, -1}, large = {100, 1000001};
+    T("negative", settimeofday, &wrong, NULL);
+    T("large", settimeofday, &large, NULL);
+    struct timespec nanos = {100, 1000000000}, before = {-1, 0};
+    T("nanos", clock_settime, CLOCK_REALTIME, &nanos);
+    T("before", clock_settime, CLOCK_REALTIME, &before);
+    T("monotonic", clock_settime, CLOCK_MONOTONIC, &now);
+    T("none", clock_settime, 99, &now);
+    T("process_time", clock_settime, CLOCK_PROCESS_CPUTIME_ID, &now);
 }
 
 FAMILY(system) {

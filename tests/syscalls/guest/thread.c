@@ -123,6 +123,49 @@ static void priorities(void) {
     T("set_rt", ioprio_set, 1, 0, (1 << 13) | 4);
 }
 
+/* Of another user's process: a child with other ids for root, the first process for others. */
+static void priorities_of_others(void) {
+    pid_t other = 1;
+    if (getuid() == 0) {
+        other = fork();
+        if (other == 0) {
+            if (setresgid(1000, 1000, 1000) || setresuid(1000, 1000, 1000)) _exit(1);
+            for (;;) pause();
+        }
+        millis(50);
+    }
+    pid_t own = fork();
+    if (own == 0)
+        for (;;) pause();
+    struct sched_param param = {0};
+    unsigned long mask[16];
+    struct { uint32_t size, policy; uint64_t flags; int32_t nice; uint32_t priority; uint64_t times[3]; } attr = {48, 0, 0, 7, 0, {0}};
+    long bytes = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+    if (bytes < 0) return;
+    for (int i = 0; i < 2; i++) {
+        pid_t pid = i ? other : own;
+        const char *tag = i ? "others" : "own";
+        T(tag, setpriority, PRIO_PROCESS, pid, 6);
+        T(tag, ioprio_set, 1, pid, (2 << 13) | 5);
+        T(tag, sched_setscheduler, pid, SCHED_BATCH, &param);
+        T(tag, sched_setparam, pid, &param);
+        T(tag, sched_setattr, pid, &attr, 0);
+        T(tag, sched_setaffinity, pid, bytes, mask);
+        T(tag, getpriority, PRIO_PROCESS, pid);
+    }
+    if (other != 1) setpgid(other, other);
+    setpgid(own, own);
+    if (other != 1) T("others_group", setpriority, PRIO_PGRP, other, 9);
+    T("own_group", setpriority, PRIO_PGRP, own, 9);
+    T("no_group", setpriority, PRIO_PGRP, 99999, 9);
+    T("none", ioprio_set, 1, 99999, (2 << 13) | 5);
+    T("none", sched_setscheduler, 99999, SCHED_BATCH, &param);
+    T("none", sched_setaffinity, 99999, bytes, mask);
+    T("negative", sched_setparam, -1, &param);
+    if (other != 1) kill(other, SIGKILL);
+    kill(own, SIGKILL);
+}
+
 static void scheduling(void) {
     struct sched_param param = {0};
     T("self", sched_getscheduler, 0);
@@ -196,6 +239,7 @@ FAMILY(thread) {
     SECTION(in_proc);
     SECTION(leader);
     SECTION(priorities);
+    SECTION(priorities_of_others);
     SECTION(scheduling);
     SECTION(affinity_after_open);
 }

@@ -34,6 +34,14 @@ static void clocks(void) {
     adjust.modes = ADJ_FREQUENCY;
     T("write", adjtimex, &adjust);
     T("write", clock_adjtime, CLOCK_REALTIME, &adjust);
+    adjust.modes = 0x8000;
+    T("read_and_write", adjtimex, &adjust);
+    adjust.modes = ADJ_OFFSET_SS_READ;
+    TOK("old_style", adjtimex, &adjust);
+    T("efault", adjtimex, BAD);
+    adjust.modes = 0;
+    T("monotonic", clock_adjtime, CLOCK_MONOTONIC, &adjust);
+    T("none", clock_adjtime, 99, &adjust);
     struct timespec one = {1, 0};
     T("realtime", clock_settime, CLOCK_REALTIME, &one);
     T("realtime", settimeofday, &tv, NULL);

@@ -85,7 +85,6 @@ const DEPARTURES: &[Departure] = &[
     departure("socket::recvmsg.credentials", None, HOST_USER),
     departure("locks::fcntl.take", Some("ret=-1 errno=EINVAL"), LEASE),
     departure("locks::fcntl.release#2", Some("ret=-1 errno=EINVAL"), LEASE),
-    departure("locks::fcntl.notify", Some("ret=-1 errno=EINVAL"), LEASE),
     departure("children::prctl.pdeathsig_setuid", Some("10"), DEATH),
     departure("permission::write.*_suid", None, PRIVILEGES),
     departure("permission::fallocate.*_suid", None, PRIVILEGES),

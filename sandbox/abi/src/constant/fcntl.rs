@@ -31,6 +31,7 @@ pub const NATIVE: &[u32] = &[
     F_OFD_SETLK,
     F_OFD_SETLKW,
     F_GETLEASE,
+    F_NOTIFY,
     F_DUPFD_QUERY,
     F_CREATED_QUERY,
     F_SETPIPE_SZ,

@@ -58,6 +58,11 @@ pub const FICLONE: u32 = 0x4004_9409;
 pub const FICLONERANGE: u32 = 0x4020_940d;
 pub const FS_IOC_GETFLAGS: u32 = 0x8008_6601;
 pub const RNDGETENTCNT: u32 = 0x8004_5200;
+/// linux/nsfs.h: which namespace a descriptor stands for, and its owner and parent.
+pub const NS_GET_USERNS: u32 = 0xb701;
+pub const NS_GET_PARENT: u32 = 0xb702;
+pub const NS_GET_NSTYPE: u32 = 0xb703;
+pub const NS_GET_OWNER_UID: u32 = 0xb704;
 pub const FIOSETOWN: u32 = 0x8901;
 pub const SIOCSPGRP: u32 = 0x8902;
 pub const FIOGETOWN: u32 = 0x8903;
@@ -108,6 +113,10 @@ pub const DESCRIPTOR: &[u32] = &[
     SIOCSPGRP,
     FIOGETOWN,
     SIOCGPGRP,
+    // A namespace that lies outside the caller's own is EPERM.
+    NS_GET_PARENT,
+    NS_GET_NSTYPE,
+    NS_GET_OWNER_UID,
 ];
 
 /// Queries about the interfaces of the network that a socket belongs to.

@@ -106,6 +106,8 @@ pub const IP_IPSEC_POLICY: u32 = 16;
 pub const IP_XFRM_POLICY: u32 = 17;
 /// Numbers from 64 on belong to netfilter and to multicast routing.
 pub const IP_LAST: u32 = 63;
+/// Where the options of netfilter and of multicast routing lie, linux/netfilter*.h and linux/mroute.h.
+pub const IP_NETFILTER: core::ops::RangeInclusive<u32> = 64..=255;
 pub const IP_TRANSPARENT: u32 = 19;
 pub const IP_EMULATED: &[u32] = &[IP_IPSEC_POLICY, IP_XFRM_POLICY, IP_TRANSPARENT];
 

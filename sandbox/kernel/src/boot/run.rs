@@ -208,6 +208,7 @@ fn make_kernel(prepared: Prepared, boot: &mut Boot) -> Result<Kernel, BootError>
         devices: boot.devices.clone(),
         machine: machine(boot.personality),
         credentials_wanted: false.into(),
+        personalities_differ: false.into(),
         ipc: Default::default(),
         gate: Gate::default(),
         parked: Default::default(),

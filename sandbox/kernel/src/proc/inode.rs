@@ -66,6 +66,18 @@ impl Node {
     }
 }
 
+/// The pid of the node that is /proc/PID itself.
+pub(crate) fn process_of_node(number: u64) -> Option<i32> {
+    match Node::from_number(number)? {
+        Node::Process {
+            pid,
+            tid: 0,
+            entry: 0,
+        } => i32::try_from(pid).ok(),
+        _ => None,
+    }
+}
+
 /// A pid or descriptor number as procfs accepts it: digits without a leading zero or sign.
 pub(super) fn decimal(name: &str, limit: u32) -> Option<u32> {
     let plain =

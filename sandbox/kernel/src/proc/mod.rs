@@ -25,8 +25,10 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use inode::process_of_node;
 pub use limits::Memory;
 pub use mount::{Kind, Protection, ServerHandle, mount, open_device as open_fuse};
+pub(crate) use system::FILESYSTEMS;
 pub use view::{
     CapabilityMasks, CgroupVersion, Guests, Ids, MAGIC_LINK, MagicKind, MagicLink, Owner,
     ProcessFacts, SystemFacts, WalkMode, Walker,

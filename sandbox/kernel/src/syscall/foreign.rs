@@ -1,5 +1,5 @@
 //! Looking into other processes of the container: process_vm_readv(2), process_vm_writev(2), kcmp(2),
-//! pidfd_getfd(2). Who may is decided by guest credentials, `__ptrace_may_access` of kernel/ptrace.c.
+//! pidfd_getfd(2), get_robust_list(2). Who may is decided by guest credentials, `__ptrace_may_access` of kernel/ptrace.c.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -135,6 +135,22 @@ pub fn kcmp(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let order =
         caisson_sys::process::compare([first.pid, second.pid], kind, [call.arg(3), call.arg(4)])?;
     Ok(Reply::Value(order))
+}
+
+/// get_robust_list(2) of another thread. Of a process that is not the caller's, the list of its first thread.
+pub fn get_robust_list(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    let pid = call.int(0);
+    let tid = if pid == call.thread.guest_tid {
+        call.incoming.tid
+    } else {
+        let process = find(call, pid)?;
+        may_look(call, &process)?;
+        process.pid
+    };
+    let [head, size] = caisson_sys::process::robust_list(tid)?;
+    call.write(call.arg(2), &size)?;
+    call.write(call.arg(1), &head)?;
+    Ok(Reply::ZERO)
 }
 
 fn find(call: &Call<'_>, guest_pid: i32) -> Result<Arc<Process>, Errno> {

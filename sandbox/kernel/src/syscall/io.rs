@@ -23,8 +23,7 @@ pub fn fcntl(call: &mut Call<'_>) -> Result<Reply, Errno> {
             caisson_sys::file::set_write_hint(fd.as_fd(), hint)?;
             Ok(Reply::ZERO)
         }
-        // Leases would make the host's own opens of the file wait; a file system without them says the same, as does
-        // one that tells of no changes.
+        // Leases would make the host's own opens of the file wait; a file system without them says the same.
         _ => Err(Errno::INVAL),
     }
 }

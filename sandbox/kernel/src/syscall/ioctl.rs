@@ -53,6 +53,8 @@ pub fn ioctl(call: &mut Call<'_>) -> Result<Reply, Errno> {
         }
         // Line disciplines other than the plain one are kernel modules of the host.
         request::TIOCSETD => set_line_discipline(call, &fd),
+        // The user namespace that owns it is not for guests to hold, as if it lay outside of theirs.
+        request::NS_GET_USERNS if is_namespace(&fd)? => Err(Errno::PERM),
         FS_IOC_SETFLAGS => set_inode_flags(call, &fd),
         FS_IOC_GETVERSION => Err(Errno::NOTTY),
         FIBMAP | FIFREEZE | FITHAW | FITRIM => Err(Errno::PERM),
@@ -80,6 +82,12 @@ pub fn ioctl(call: &mut Call<'_>) -> Result<Reply, Errno> {
 
 fn is_terminal(fd: &OwnedFd) -> bool {
     rustix::termios::isatty(fd)
+}
+
+fn is_namespace(fd: &OwnedFd) -> Result<bool, Errno> {
+    /// `NSFS_MAGIC`, linux/magic.h.
+    const NSFS: i64 = 0x6e73_6673;
+    Ok(rustix::fs::fstatfs(fd)?.f_type == NSFS)
 }
 
 fn is_socket(fd: &OwnedFd) -> Result<bool, Errno> {

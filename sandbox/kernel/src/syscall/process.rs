@@ -1,6 +1,8 @@
-//! Making and ending processes: clone(2), fork(2), vfork(2), _exit(2).
+//! Making and ending processes: clone(2), fork(2), vfork(2), _exit(2); personality(2).
 //!
 //! The host does the work. What is kept here is who inherits from whom.
+
+use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
@@ -53,6 +55,14 @@ fn make(call: &mut Call<'_>, flags: u64) -> Result<Reply, Errno> {
     let birth = Birth::of(&call.thread, flags & libc::CLONE_FS as u64 != 0);
     kernel.births.announce(call.process(), birth)?;
     Ok(Reply::Continue(audited::process_creation()))
+}
+
+/// personality(2), with a value other than the common ones. The host keeps it for the process and what comes of it.
+pub fn personality(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    call.kernel
+        .personalities_differ
+        .store(true, Ordering::Release);
+    Ok(Reply::Continue(audited::personality()))
 }
 
 /// End of a thread.

@@ -21,7 +21,7 @@ use crate::task::Process;
 use crate::transport::ContinueToken;
 
 use target::Target;
-pub use target::{find_process, process_of_pidfd};
+pub use target::{find_process, group as members_of_group, process_of_pidfd};
 
 pub fn kill(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let (pid, signal) = (call.int(0), call.int(1));
@@ -130,10 +130,13 @@ pub fn pidfd_send_signal(call: &mut Call<'_>) -> Result<Reply, Errno> {
     if !matches!(flags, 0 | PIDFD_SIGNAL_THREAD | PIDFD_SIGNAL_THREAD_GROUP) {
         return Err(Errno::INVAL);
     }
+    let pidfd = call.fd(call.int(0))?;
+    if let Some(process) = target::process_of_directory(call, &pidfd)? {
+        return to_process_by_directory(call, &process, signal);
+    }
     if permission::unlimited(call, signal) {
         return Ok(Reply::Continue(audited::queued_signal()));
     }
-    let pidfd = call.fd(call.int(0))?;
     let host_pid = process_of_pidfd(call, &pidfd)?;
     let process = call
         .kernel
@@ -151,11 +154,43 @@ pub fn pidfd_send_signal(call: &mut Call<'_>) -> Result<Reply, Errno> {
         host::send_by_pidfd(pidfd.as_fd(), signal, None, flags)?;
         return Ok(Reply::ZERO);
     }
-    let mut info: libc::siginfo_t = zeroed();
-    call.read_bytes(info_at, caisson_sys::layout::bytes_of_mut(&mut info))?;
-    if info.si_signo != signal {
-        return Err(Errno::INVAL);
-    }
+    let info = information(call, info_at, signal)?;
     host::send_by_pidfd(pidfd.as_fd(), signal, Some(&info), flags)?;
+    Ok(Reply::ZERO)
+}
+
+/// `EFAULT`, and `EINVAL` where it is of another signal.
+fn information(call: &Call<'_>, at: u64, signal: i32) -> Result<libc::siginfo_t, Errno> {
+    let mut info: libc::siginfo_t = zeroed();
+    call.read_bytes(at, caisson_sys::layout::bytes_of_mut(&mut info))?;
+    if info.si_signo == signal {
+        Ok(info)
+    } else {
+        Err(Errno::INVAL)
+    }
+}
+
+/// A descriptor of /proc/PID will do for one of the process. Of origins, Linux leaves to the caller only those that no
+/// kernel claims, unless it signals itself.
+fn to_process_by_directory(
+    call: &Call<'_>,
+    process: &Arc<Process>,
+    signal: i32,
+) -> Result<Reply, Errno> {
+    let info = match call.arg(2) {
+        0 => None,
+        at => Some(information(call, at, signal)?),
+    };
+    let own = Arc::ptr_eq(process, call.process());
+    if info.is_some_and(|info| !own && (info.si_code >= 0 || info.si_code == libc::SI_TKILL)) {
+        return Err(Errno::PERM);
+    }
+    if !permission::may_signal(call, process, signal) {
+        return Err(Errno::PERM);
+    }
+    if process.guest_pid == 1 && matches!(signal, libc::SIGKILL | libc::SIGSTOP) {
+        return Ok(Reply::ZERO);
+    }
+    host::send_by_pidfd(process.pidfd.as_fd(), signal, info.as_ref(), call.uint(3))?;
     Ok(Reply::ZERO)
 }

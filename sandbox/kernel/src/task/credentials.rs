@@ -26,6 +26,7 @@ pub enum Capability {
     SysChroot = 18,
     SysPtrace = 19,
     SysAdmin = 21,
+    SysNice = 23,
     SysResource = 24,
     Mknod = 27,
     Setfcap = 31,

@@ -11,4 +11,5 @@ pub(super) use cpu::{cpuinfo, stat, uptime};
 pub(super) use ipc::{msg, sem, shm};
 pub(super) use load::{Load, loadavg};
 pub(super) use memory::{meminfo, vmstat, zoneinfo};
+pub(crate) use plain::FILESYSTEMS;
 pub(super) use plain::{cgroups, devices, filesystems, version};

@@ -13,12 +13,13 @@ pub(crate) fn version(context: &Context) -> Vec<u8> {
 }
 
 /// What mount(2) inside the container knows.
+pub(crate) const FILESYSTEMS: &[&str] = &[
+    "sysfs", "tmpfs", "bdev", "proc", "cgroup", "cgroup2", "devtmpfs", "devpts", "mqueue",
+    "overlay",
+];
+
 pub(crate) fn filesystems(_: &Context) -> Vec<u8> {
-    let virtual_ones = [
-        "sysfs", "tmpfs", "bdev", "proc", "cgroup", "cgroup2", "devtmpfs", "devpts", "mqueue",
-        "overlay",
-    ];
-    virtual_ones
+    FILESYSTEMS
         .iter()
         .map(|name| format!("nodev\t{name}\n"))
         .collect::<String>()

@@ -77,7 +77,7 @@ fn guest_proc<'a>(call: &'a Call<'_>) -> Result<BorrowedFd<'a>, Errno> {
 
 /// Whom kill(2) with a pid of 0 (own group), -1 (everybody but the caller and the first process) or below
 /// (that group) means.
-pub(super) fn group(call: &Call<'_>, pid: i32) -> Result<Vec<Arc<Process>>, Errno> {
+pub fn group(call: &Call<'_>, pid: i32) -> Result<Vec<Arc<Process>>, Errno> {
     let own = call.process().guest_pid;
     let wanted_group = match pid {
         0 => Some(ids(call, own)?.group),
@@ -147,6 +147,19 @@ pub fn process_of_pidfd(call: &Call<'_>, fd: &OwnedFd) -> Result<i32, Errno> {
     parse_fdinfo(&info)
         .ok_or(Errno::BADF)
         .and_then(|pid| if pid > 0 { Ok(pid) } else { Err(Errno::SRCH) })
+}
+
+/// The process of a descriptor of /proc/PID, `None` for any other descriptor. `ESRCH` if it has ended.
+pub(super) fn process_of_directory(
+    call: &Call<'_>,
+    fd: &OwnedFd,
+) -> Result<Option<Arc<Process>>, Errno> {
+    let stat = rustix::fs::fstat(fd)?;
+    let is_proc = call.kernel.synthetic_magic(stat.st_dev) == Some(libc::PROC_SUPER_MAGIC);
+    match crate::proc::process_of_node(stat.st_ino).filter(|_| is_proc) {
+        Some(pid) => find_process(call, pid).map(Some),
+        None => Ok(None),
+    }
 }
 
 fn parse_fdinfo(info: &str) -> Option<i32> {

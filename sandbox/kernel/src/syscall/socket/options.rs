@@ -117,7 +117,9 @@ fn refusal(level: u32, name: u32) -> Errno {
         option::SOL_SOCKET => Errno::PERM,
         option::IPPROTO_TCP if name == option::TCP_ULP => Errno::NOENT,
         option::IPPROTO_TCP if option::TCP_EMULATED.contains(&name) => Errno::PERM,
-        option::IPPROTO_IP if option::IP_EMULATED.contains(&name) || name > option::IP_LAST => {
+        option::IPPROTO_IP
+            if option::IP_EMULATED.contains(&name) || option::IP_NETFILTER.contains(&name) =>
+        {
             Errno::PERM
         }
         option::IPPROTO_IPV6 if name != option::IPV6_ADDRFORM => Errno::PERM,
@@ -161,7 +163,7 @@ pub fn getsockopt(call: &mut Call<'_>) -> Result<Reply, Errno> {
             Err(Errno::INVAL)
         }
         (option::IPPROTO_TCP, option::TCP_AO_REPAIR) => Err(Errno::PERM),
-        (option::IPPROTO_IP, name) if name > option::IP_LAST => Err(Errno::PERM),
+        (option::IPPROTO_IP, name) if option::IP_NETFILTER.contains(&name) => Err(Errno::PERM),
         (option::IPPROTO_IPV6, name) if option::IPV6_NETFILTER.contains(&name) => Err(Errno::PERM),
         (level, _) if !KNOWN_LEVELS.contains(&level) => {
             host::option(socket.as_fd(), level as i32, NO_OPTION, &mut [0; 4])
@@ -222,6 +224,7 @@ mod tests {
         );
         assert_eq!(refusal(option::IPPROTO_TCP, 999), Errno::NOPROTOOPT);
         assert_eq!(refusal(option::IPPROTO_IP, 64), Errno::PERM);
+        assert_eq!(refusal(option::IPPROTO_IP, u32::MAX), Errno::NOPROTOOPT);
         assert_eq!(
             refusal(option::IPPROTO_UDP, option::UDP_ENCAP),
             Errno::NOPROTOOPT

@@ -17,7 +17,7 @@ use crate::servant::Servant;
 use crate::shortfall::Shortfalls;
 use crate::strace::Strace;
 use crate::system::Names;
-use crate::task::{Births, Directory, Host, Running, Table, Thread};
+use crate::task::{Births, Directory, Host, Process, Running, Table, Thread, lock};
 use crate::transport::Gateway;
 use crate::walkers::Walkers;
 
@@ -107,6 +107,23 @@ impl Kernel {
         for thread in found {
             self.watch.add(&thread.process);
         }
+    }
+
+    /// Whether a living process executes this file. [`Running`] alone does not tell: what was written down for children
+    /// (`task/birth.rs`) outlives their maker, and the end of a process is noticed a moment late.
+    pub fn is_executed(&self, device: u64, inode: u64) -> bool {
+        if !self.running.is(device, inode) {
+            return false;
+        }
+        self.discover_everyone();
+        let runs_it = |process: &Process| {
+            let exe = lock(&process.exe).clone();
+            exe.is_some_and(|exe| exe.is(device, inode)) && !process.has_ended()
+        };
+        self.table
+            .processes()
+            .iter()
+            .any(|process| runs_it(process))
     }
 
     /// Whether a file on `device` is served by this process.

@@ -239,6 +239,38 @@ static void in_parallel(void) {
     say("execve", "parallel", "%d", good_ones);
 }
 
+/* A program that has made processes is busy as long as it runs, and no longer. */
+static void busy_until_its_end(void) {
+    static char bytes[65536];
+    int in = open("/bin/sh", O_RDONLY), out = open("/tmp/forker", O_WRONLY | O_CREAT | O_TRUNC, 0755);
+    ssize_t count;
+    while ((count = read(in, bytes, sizeof bytes)) > 0)
+        if (write(out, bytes, count) != count) return;
+    close(in);
+    close(out);
+    int to[2], from[2];
+    if (pipe(to) || pipe(from)) return;
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(to[0], 0);
+        dup2(from[1], 1);
+        char *argv[] = {"sh", "-c", "(exit 0); (exit 0); echo; read x", NULL};
+        execve("/tmp/forker", argv, nothing);
+        _exit(98);
+    }
+    if (read(from[0], bytes, 1) != 1) return;
+    T("runs", open, "/tmp/forker", O_WRONLY);
+    T("runs", truncate, "/tmp/forker", 1);
+    if (write(to[1], "\n", 1) != 1) return;
+    int status;
+    waitpid(child, &status, 0);
+    int file = open("/tmp/forker", O_WRONLY);
+    say("open", "ended", "opened=%d", file >= 0);
+    close(file);
+    T("ended", truncate, "/tmp/forker", 1);
+    unlink("/tmp/forker");
+}
+
 FAMILY(exec) {
     SECTION(good);
     SECTION(kinds);
@@ -249,4 +281,5 @@ FAMILY(exec) {
     SECTION(from_other_thread);
     SECTION(via_vfork);
     SECTION(in_parallel);
+    SECTION(busy_until_its_end);
 }

@@ -160,11 +160,11 @@ pub fn truncate(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let path = call.path(0)?;
     let (limit, _) = caisson_sys::limit::get(call.process().pid, libc::RLIMIT_FSIZE)?;
     let (pid, tid) = (call.process().pid, call.incoming.tid);
-    let running = call.kernel.running.clone();
+    let kernel = call.kernel;
     call.on_path(libc::AT_FDCWD, &path, |at, path| {
-        if running.has_name(path.to_bytes()) {
+        if kernel.running.has_name(path.to_bytes()) {
             let stat = stat_at(at, path, 0)?;
-            if running.is(stat.st_dev, stat.st_ino) {
+            if kernel.is_executed(stat.st_dev, stat.st_ino) {
                 access_at(at, path, libc::W_OK, 0)?;
                 return Err(Errno::TXTBSY);
             }

@@ -219,7 +219,7 @@ fn give(call: &mut Call<'_>, request: &Request, file: OwnedFd) -> Result<Reply, 
         FileType::CharacterDevice => allowed(call, DeviceKind::Character, stat.st_rdev)?,
         FileType::BlockDevice => allowed(call, DeviceKind::Block, stat.st_rdev)?,
         FileType::RegularFile
-            if writes(request.flags) && call.kernel.running.is(stat.st_dev, stat.st_ino) =>
+            if writes(request.flags) && call.kernel.is_executed(stat.st_dev, stat.st_ino) =>
         {
             return Err(Errno::TXTBSY);
         }
@@ -273,7 +273,7 @@ fn refuse_running(call: &mut Call<'_>, request: &Request) -> Result<(), Errno> {
         // The opening itself will tell.
         return Ok(());
     };
-    if call.kernel.running.is(stat.st_dev, stat.st_ino) {
+    if call.kernel.is_executed(stat.st_dev, stat.st_ino) {
         return Err(Errno::TXTBSY);
     }
     Ok(())

@@ -67,6 +67,13 @@ impl Executable {
     }
 }
 
+impl Executable {
+    /// Whether it is this file.
+    pub fn is(&self, device: u64, inode: u64) -> bool {
+        self.identity == (device, inode)
+    }
+}
+
 impl Drop for Executable {
     fn drop(&mut self) {
         let mut entries = lock(&self.running.0);

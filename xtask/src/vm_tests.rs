@@ -50,6 +50,8 @@ const PARTS: &[Part] = &[
         tests: &[
             "lifecycle::",
             "fields::process_fields",
+            "fields::a_seccomp_profile_is_enforced",
+            "fields::sysctls_and_oom_score",
             "fields::paths_masked_and_read_only",
             "fields::devices_with_their_owner_and_mode",
         ],

@@ -8,6 +8,7 @@ use rustix::mount::{MountFlags, mount};
 use serde_json::Value;
 
 use crate::error::AgentError;
+use crate::sysctl;
 
 /// Folders of containers.
 const HOME: &str = "/run/caisson";
@@ -48,7 +49,9 @@ impl Bundle {
             "mount",
             format!("{} at {name}", create.root),
         ))?;
-        self.write("config.json", &create.config)
+        let mut config = create.config.clone();
+        sysctl::apply(&mut config)?;
+        self.write("config.json", &config)
     }
 
     pub(crate) fn write(&self, name: &str, document: &Value) -> Result<(), AgentError> {

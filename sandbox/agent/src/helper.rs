@@ -4,15 +4,17 @@
 //! leaves the process's pid in `NUMBER.pid`, or what went wrong in `NUMBER.error`, in the container's folder.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::oci_spec::runtime::{LinuxSeccomp, Spec};
 use libcontainer::syscall::syscall::SyscallType;
 
 use crate::bundle::{Bundle, STATE};
 use crate::error::AgentError;
+use crate::executor::Filtered;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Task {
@@ -131,10 +133,18 @@ fn act(task: Task, files: &Files<'_>) -> Result<(), String> {
         let made = builder.as_init(&folder).with_systemd(false);
         made.with_detach(true).build().map(drop).map_err(said)
     } else {
-        let made = builder.as_tenant();
+        let profile = profile(&folder)?;
+        let made = builder.with_executor(Filtered { profile }).as_tenant();
         let made = made.with_process(Some(folder.join(files.process())));
         made.with_detach(true).build().map(drop).map_err(said)
     }
+}
+
+/// `linux.seccomp` of the container's config.json.
+fn profile(folder: &Path) -> Result<Option<LinuxSeccomp>, String> {
+    let spec = Spec::load(folder.join("config.json")).map_err(|error| chain(&error))?;
+    let linux = spec.linux().as_ref();
+    Ok(linux.and_then(|linux| linux.seccomp().clone()))
 }
 
 /// An error with its causes: libcontainer's outermost messages say little.

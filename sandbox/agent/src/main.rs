@@ -13,11 +13,13 @@ mod bundle;
 mod cgroup;
 mod clock;
 mod error;
+mod executor;
 mod helper;
 mod network;
 mod server;
 mod session;
 mod stream;
+mod sysctl;
 mod table;
 
 use std::process::ExitCode;

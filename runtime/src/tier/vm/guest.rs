@@ -79,14 +79,6 @@ pub(super) fn check(spec: &Spec) -> Result<(), SpecError> {
             return refuse(format!("linux.devices[{index}].path"), &device.path, reason);
         }
     }
-    if let Some(seccomp) = &spec.linux.seccomp {
-        let reason = "processes of exec would be without it";
-        return refuse(
-            "linux.seccomp.defaultAction".into(),
-            &seccomp.default_action,
-            reason,
-        );
-    }
     for kind in ["user", "time"] {
         if spec.linux.has_namespace(kind) {
             let reason = "the agent does not make such namespaces yet";
@@ -296,8 +288,11 @@ pub(super) fn process_document(process: &ProcessSpec) -> Value {
             "ambient": set(sets.ambient),
         },
         "rlimits": limits.collect::<Vec<_>>(),
-        "noNewPrivileges": process.no_new_privileges,
     });
+    // Its absence lets libcontainer install a filter before it drops capabilities.
+    if process.no_new_privileges {
+        document["noNewPrivileges"] = json!(true);
+    }
     if let Some(adjustment) = process.oom_score_adj {
         document["oomScoreAdj"] = json!(adjustment);
     }

@@ -1,7 +1,7 @@
 //! One script under one runtime.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use caisson_test_bundle::{Bundle, Config, Outcome, Runtime, User, run};
@@ -39,9 +39,9 @@ impl Program {
         let hosts = bundle.rootfs().join("etc/hosts");
         fs::write(&hosts, "127.0.0.1 localhost pod\n")
             .unwrap_or_else(|error| panic!("{}: {error}", hosts.display()));
+        copy_scripts(&bundle.rootfs().join("scripts"));
         let script = format!("/scripts/{}.sh", self.name);
         let mut config = Config::new(&["/bin/bash", &script], self.user);
-        config.mount("bind", &scripts(), "/scripts", &["bind", "ro"]);
         config.open_files(1024);
         (bundle, config)
     }
@@ -108,8 +108,16 @@ impl Program {
     }
 }
 
-fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts")
+fn copy_scripts(target: &Path) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    let copy = || -> std::io::Result<()> {
+        fs::create_dir(target)?;
+        for script in fs::read_dir(&source)?.flatten() {
+            fs::copy(script.path(), target.join(script.file_name()))?;
+        }
+        Ok(())
+    };
+    copy().unwrap_or_else(|error| panic!("copy {}: {error}", source.display()));
 }
 
 /// The first lines that differ, with what came before.

@@ -106,12 +106,6 @@ const PARTS: &[Part] = &[
         tests: &["tell_of_the_oom_killer"],
         but: &[],
     },
-    Part {
-        package: "caisson-program-tests",
-        target: "programs",
-        tests: &["python_as_a_user", "git", "compile_as_a_user", "redis"],
-        but: &[],
-    },
 ];
 
 /// What is tested here, for those who have to be told that it was not.
@@ -126,7 +120,6 @@ pub(crate) fn scope() -> String {
 pub(crate) fn run(words: &[&str], interrupted: &AtomicBool) -> Result<ExitCode> {
     packages::install()?;
     caisson_images::busybox()?;
-    caisson_images::debian()?;
     let guest = guest::files()?;
     let binaries = std::env::var_os("CAISSON_BIN").map(PathBuf::from);
     let script = script(&guest, words)?;

@@ -4,6 +4,9 @@
 /// The environment variable that names a point.
 pub const VARIABLE: &str = "CAISSON_FAULT";
 
+/// Reached only with a user namespace of the container's.
+pub const USER: &str = "sandbox.user";
+
 /// Every point there is, in the order in which they are reached.
 pub const POINTS: &[&str] = &[
     "create.folder",
@@ -12,6 +15,7 @@ pub const POINTS: &[&str] = &[
     "create.limits",
     "create.spawned",
     "sandbox.joined",
+    USER,
     "sandbox.namespaces",
     "sandbox.mounted",
     "create.mounted",

@@ -40,6 +40,18 @@ pub(crate) struct Config {
 pub(crate) struct Linux {
     pub(crate) cgroups_path: String,
     pub(crate) namespaces: Vec<Namespace>,
+    pub(crate) uid_mappings: Vec<IdMapping>,
+    pub(crate) gid_mappings: Vec<IdMapping>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct IdMapping {
+    #[serde(rename = "containerID")]
+    inside: u32,
+    #[serde(rename = "hostID")]
+    outside: u32,
+    size: u32,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -68,6 +80,18 @@ impl Config {
             .map(String::as_str)
     }
 
+    /// The host's ids of the container's root, where config.json maps that.
+    pub(crate) fn mapped_root(&self) -> Option<(u32, u32)> {
+        let root = |map: &[IdMapping]| {
+            let line = map.iter().find(|line| line.inside == 0 && line.size > 0);
+            line.map(|line| line.outside)
+        };
+        Some((
+            root(&self.linux.uid_mappings)?,
+            root(&self.linux.gid_mappings)?,
+        ))
+    }
+
     /// Whether the end of the container's first process is not the end of the others.
     pub(crate) fn shares_pid_namespace(&self) -> bool {
         !self
@@ -89,5 +113,14 @@ mod tests {
                 .unwrap();
         assert_eq!(config.group(), Some("pod"));
         assert!(config.shares_pid_namespace());
+        assert_eq!(config.mapped_root(), None);
+    }
+
+    #[test]
+    fn the_root_of_a_user_namespace_is_found() {
+        let line = r#"[{"containerID":0,"hostID":70000,"size":10}]"#;
+        let text = format!(r#"{{"linux":{{"uidMappings":{line},"gidMappings":{line}}}}}"#);
+        let config: Config = serde_json::from_str(&text).unwrap();
+        assert_eq!(config.mapped_root(), Some((70000, 70000)));
     }
 }

@@ -106,10 +106,14 @@ impl Container {
         }
     }
 
-    /// The owner that containerd asks for the stdio pipes, if any.
+    /// The owner that containerd asks for the stdio pipes, or the root of the container's user namespace, which must be
+    /// able to open them anew.
     pub(crate) fn stdio_owner(&self) -> Option<(u32, u32)> {
         let (uid, gid) = (self.options.io_uid, self.options.io_gid);
-        (uid != 0 || gid != 0).then_some((uid, gid))
+        if uid != 0 || gid != 0 {
+            return Some((uid, gid));
+        }
+        self.config.mapped_root()
     }
 }
 

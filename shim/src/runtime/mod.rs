@@ -242,7 +242,7 @@ pub(crate) enum Force {
 
 /// The binary that the options name, else `caisson` beside the shim, else on PATH. Always a path with
 /// a slash where one can be found.
-fn find_binary(name: &str) -> PathBuf {
+pub(crate) fn find_binary(name: &str) -> PathBuf {
     let given = std::env::var_os(OVERRIDE).filter(|binary| !binary.is_empty());
     if let Some(binary) = given.filter(|_| name.is_empty()) {
         return binary.into();

@@ -23,8 +23,22 @@ fn dying(bundle: &Bundle, point: &str, arguments: &[&str]) -> Option<i32> {
 
 #[test]
 fn a_command_killed_at_any_step_leaves_nothing_that_delete_does_not_take() {
-    for point in fault::POINTS {
-        let bundle = bundle("sleep 600");
+    let points = fault::POINTS.iter().filter(|point| **point != fault::USER);
+    kill_at_each(points, |_| {});
+}
+
+#[test]
+fn nor_does_one_with_a_user_namespace() {
+    let points = fault::POINTS
+        .iter()
+        .filter(|point| !point.starts_with("delete"));
+    kill_at_each(points, Bundle::map_ids);
+}
+
+fn kill_at_each(points: impl Iterator<Item = &'static &'static str>, prepare: fn(&mut Bundle)) {
+    for point in points {
+        let mut bundle = bundle("sleep 600");
+        prepare(&mut bundle);
         let id = bundle.id.as_str();
         let pid_file = bundle.folder.join("pid");
         let create = [

@@ -27,6 +27,18 @@ const APPLETS: &[&str] = &[
     "stat", "tty", "cut", "head", "tr", "wc", "uname", "mkdir", "ln", "date",
 ];
 
+/// The host's id of the root of a container with a user namespace, see [`Bundle::map_ids`].
+pub const MAPPED: u32 = 100_000;
+
+fn give(path: &Path) {
+    std::os::unix::fs::lchown(path, Some(MAPPED), Some(MAPPED)).expect("chown");
+    if path.is_dir() && !path.is_symlink() {
+        for entry in path.read_dir().expect("read").flatten() {
+            give(&entry.path());
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Bundle {
     pub runtime: Runtime,
@@ -126,6 +138,21 @@ impl Bundle {
             id,
             config,
         }
+    }
+
+    /// Give the container a user namespace with [`MAPPED`] ids, and its root file system, which becomes writable, to the
+    /// root of that.
+    ///
+    /// # Panics
+    /// If the files cannot be given away.
+    pub fn map_ids(&mut self) {
+        let list = self.config["linux"]["namespaces"].as_array_mut();
+        list.expect("namespaces").push(json!({"type": "user"}));
+        let line = json!([{"containerID": 0, "hostID": MAPPED, "size": 65536}]);
+        self.config["linux"]["uidMappings"] = line.clone();
+        self.config["linux"]["gidMappings"] = line;
+        self.config["root"]["readonly"] = json!(false);
+        give(&self.rootfs());
     }
 
     pub fn root(&self) -> PathBuf {

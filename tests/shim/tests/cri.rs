@@ -84,6 +84,7 @@ fn a_pod_has_users_of_its_own() {
             assert_eq!(note.exit_code, 0, "{}", text(&note.stderr));
             let note = pod.exec_sync(&second, &["cat", "/dev/shm/note"]);
             assert_eq!(text(&note.stdout), "pod\n", "{}", text(&note.stderr));
+            pod.remove();
         }
     });
 }

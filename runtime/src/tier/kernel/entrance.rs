@@ -147,6 +147,7 @@ fn prepare(entrance: &Entrance, user: &OwnedFd) -> Result<(Entered, Vec<OwnedFd>
     let fuse = user_namespace::enter_as_root(user.as_fd(), devices)
         .map_err(RuntimeError::step("enter the user namespace"))?
         .map_err(RuntimeError::step("open"))?;
+    fault::point(fault::USER);
     for (fd, kind, path) in later {
         namespace::enter(fd.as_fd(), kind).map_err(RuntimeError::file(&path, "setns"))?;
     }

@@ -10,7 +10,7 @@ use caisson_oci_tests::Runtime;
 const INSIDE: &str = "CAISSON_OCI_TESTS_INSIDE";
 
 /// What depends on the version of cgroups, or on what the kernel has.
-const CHOSEN: [&str; 8] = [
+const CHOSEN: [&str; 10] = [
     "lifecycle::run_reports_output_and_status_and_leaves_nothing",
     "lifecycle::paused_containers_are_seen_resumed_and_killed",
     "lifecycle::exec_gives_status_output_user_environment_and_directory",
@@ -19,6 +19,8 @@ const CHOSEN: [&str; 8] = [
     "fields::devices_with_their_owner_and_mode",
     "fields::a_seccomp_profile_is_enforced",
     "fields::process_fields",
+    "user_namespace::ids_are_the_containers_inside_and_mapped_on_disk",
+    "user_namespace::capabilities_hold_for_what_is_the_containers",
 ];
 
 #[test]

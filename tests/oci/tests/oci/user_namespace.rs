@@ -1,38 +1,11 @@
 //! A user namespace of the container's own: who the guest is on the host, and what it may be inside.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
+use caisson_oci_tests::bundle::MAPPED;
 use caisson_oci_tests::reference::assert_agreed;
 use caisson_oci_tests::{Bundle, Runtime};
 use serde_json::{Value, json};
-
-const FIRST: u32 = 100_000;
-const COUNT: u32 = 65536;
-
-/// Give the bundle a user namespace, and its root file system to the root of that.
-fn map(bundle: &mut Bundle) {
-    namespace(bundle, json!({"type": "user"}));
-    let line = json!([{"containerID": 0, "hostID": FIRST, "size": COUNT}]);
-    bundle.config["linux"]["uidMappings"] = line.clone();
-    bundle.config["linux"]["gidMappings"] = line;
-    bundle.config["root"]["readonly"] = json!(false);
-    give(&bundle.rootfs());
-}
-
-fn namespace(bundle: &mut Bundle, wanted: Value) {
-    let list = bundle.config["linux"]["namespaces"].as_array_mut();
-    list.expect("namespaces").push(wanted);
-}
-
-fn give(path: &Path) {
-    std::os::unix::fs::lchown(path, Some(FIRST), Some(FIRST)).expect("chown");
-    if path.is_dir() && !path.is_symlink() {
-        for entry in path.read_dir().expect("read").flatten() {
-            give(&entry.path());
-        }
-    }
-}
 
 fn allow(bundle: &mut Bundle, capabilities: &[&str]) {
     for set in ["bounding", "effective", "permitted"] {
@@ -58,7 +31,7 @@ fn ids_are_the_containers_inside_and_mapped_on_disk() {
     );
     let disk = std::cell::RefCell::new(Vec::new());
     let done = assert_agreed(&script, |bundle| {
-        map(bundle);
+        bundle.map_ids();
         allow(bundle, &["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER"]);
         std::fs::write(bundle.rootfs().join("tmp/hosts"), "the host's\n").expect("write");
         disk.borrow_mut().push(bundle.rootfs());
@@ -89,7 +62,7 @@ fn files_belong_to_the_mapped_owner_on_disk_by_either_transport() {
         let mut bundle = Bundle::new(
             "/bin/busybox chmod 1777 /tmp; mkdir /tmp/d; touch /tmp/f; chown 5:6 /tmp/f; exec sleep 600",
         );
-        map(&mut bundle);
+        bundle.map_ids();
         allow(&mut bundle, &["CAP_CHOWN"]);
         bundle
             .caisson(&["--transport", transport, "run", "-d", &bundle.id])
@@ -114,13 +87,13 @@ fn files_belong_to_the_mapped_owner_on_disk_by_either_transport() {
             let meta = bundle.rootfs().join("tmp").join(name).symlink_metadata();
             meta.map(|meta| (meta.uid(), meta.gid())).expect(name)
         };
-        assert_eq!(owner("d"), (FIRST, FIRST));
-        assert_eq!(owner("f"), (FIRST + 5, FIRST + 6));
-        assert_eq!(owner("e"), (FIRST + 1000, FIRST + 1001));
+        assert_eq!(owner("d"), (MAPPED, MAPPED));
+        assert_eq!(owner("f"), (MAPPED + 5, MAPPED + 6));
+        assert_eq!(owner("e"), (MAPPED + 1000, MAPPED + 1001));
         // Nobody of the container is the host's root, and the guest's processes are nobody at all.
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", bundle.pid())).expect("status");
-        let uids = format!("Uid:\t{FIRST}\t{FIRST}\t{FIRST}\t{FIRST}");
+        let uids = format!("Uid:\t{MAPPED}\t{MAPPED}\t{MAPPED}\t{MAPPED}");
         assert!(status.contains(&uids), "{status}");
         let unmapped = bundle.caisson(&["exec", "-u", "70000", &bundle.id, "true"]);
         assert_eq!(unmapped.status, 255);
@@ -138,7 +111,7 @@ fn capabilities_hold_for_what_is_the_containers() {
         mknod /tmp/null c 1 3 || echo no device; mknod /tmp/p p && echo fifo; hostname other && hostname; \
         (echo 1 > /proc/sys/net/ipv4/ip_forward) 2>/dev/null; cat /proc/sys/net/ipv4/ip_unprivileged_port_start";
     let done = assert_agreed(script, |bundle| {
-        map(bundle);
+        bundle.map_ids();
         let bin = bundle.rootfs().join("bin");
         for applet in ["ip", "mknod"] {
             std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("symlink");
@@ -165,7 +138,7 @@ fn capabilities_hold_for_what_is_the_containers() {
 #[test]
 fn namespaces_of_another_container_are_joined_by_path() {
     let mut first = Bundle::new("exec sleep 600");
-    map(&mut first);
+    first.map_ids();
     first.caisson(&["run", "-d", &first.id]).succeeded();
     let pid = first.pid();
     for mapped in [true, false] {
@@ -173,7 +146,7 @@ fn namespaces_of_another_container_are_joined_by_path() {
             "cat /proc/self/uid_map; hostname; id -u; touch /tmp/f; ps | grep -c '[s]leep 600'";
         let mut second = Bundle::new(script);
         std::os::unix::fs::symlink("busybox", second.rootfs().join("bin/ps")).expect("symlink");
-        map(&mut second);
+        second.map_ids();
         if !mapped {
             second.config["linux"]["uidMappings"] = json!([]);
             second.config["linux"]["gidMappings"] = json!([]);
@@ -201,11 +174,11 @@ fn namespaces_of_another_container_are_joined_by_path() {
         std::os::unix::fs::symlink(first.root(), &second_root).expect("one state folder");
         let done = second.run();
         std::fs::remove_file(&second_root).expect("unlink");
-        let map = format!("{:>10} {FIRST:>10} {COUNT:>10}\n", 0);
+        let map = format!("{:>10} {MAPPED:>10}      65536\n", 0);
         let wanted = format!("{map}caisson\n0\n1\n");
         assert_eq!(done.stdout, wanted, "{}", done.stderr);
         let meta = second.rootfs().join("tmp/f").metadata().expect("made");
-        assert_eq!((meta.uid(), meta.gid()), (FIRST, FIRST));
+        assert_eq!((meta.uid(), meta.gid()), (MAPPED, MAPPED));
     }
     first.caisson(&["delete", "-f", &first.id]).succeeded();
     first.assert_nothing_left();
@@ -218,7 +191,7 @@ fn mounts_are_shown_by_the_containers_mappings() {
          touch /plain/new || echo not mine"
     );
     let mut bundle = Bundle::new(&script);
-    map(&mut bundle);
+    bundle.map_ids();
     let source = bundle.folder.join("source");
     std::fs::create_dir(&source).expect("mkdir");
     std::fs::write(source.join("file"), "text\n").expect("write");
@@ -244,7 +217,7 @@ fn mounts_are_shown_by_the_containers_mappings() {
 #[test]
 fn sources_that_only_the_hosts_root_reaches_are_bound() {
     let mut bundle = Bundle::new("cat /in/file; ls -A /in; ls -ln /file | wc -l");
-    map(&mut bundle);
+    bundle.map_ids();
     let hidden = bundle.folder.join("hidden");
     let source = hidden.join("source");
     std::fs::create_dir_all(&source).expect("mkdir");
@@ -265,7 +238,7 @@ fn sources_that_only_the_hosts_root_reaches_are_bound() {
 fn wrong_mappings_are_refused_by_name() {
     let refused = |change: &dyn Fn(&mut Bundle), parts: &[&str]| {
         let mut bundle = Bundle::under(Runtime::caisson(), "true");
-        map(&mut bundle);
+        bundle.map_ids();
         change(&mut bundle);
         bundle.run().refused(parts);
         bundle.assert_nothing_left();

@@ -10,6 +10,7 @@ mod exec;
 mod fuse;
 mod lend;
 mod message;
+mod namespaces;
 mod subscriber;
 
 use std::os::fd::{AsFd, OwnedFd};

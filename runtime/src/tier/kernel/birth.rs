@@ -5,19 +5,19 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use caisson_kernel::{Boot, Held, NamespaceKind, Prepared, Termination};
-use caisson_sys::namespace::{self, Namespaces as Kinds};
 use caisson_wire::BootReply;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
 use super::entrance::{self, Belongings, Entered};
 use super::message::{Description, Down, Up};
+use super::namespaces::{self, Joined};
 use super::{devices, lend, subscriber};
 use crate::RuntimeError;
 use crate::cgroup::{self, Inherited};
 use crate::fault;
 use crate::namespace::Origin;
 use crate::rootfs::{KernelMounts, Lent, Nodes, Plan as TreePlan, Tree};
-use crate::spec::{SpecError, home, seccomp};
+use crate::spec::{home, seccomp};
 use crate::tier::edges;
 use crate::tier::life::{die_with, watch};
 
@@ -133,7 +133,7 @@ fn live(
     };
     fault::point("sandbox.namespaces");
     let loopback = (description.namespaces.network == Origin::New)
-        .then(start_loopback)
+        .then(namespaces::start_loopback)
         .transpose()?;
     let prepared = Prepared::new(held).map_err(sandbox)?;
     let tree = Tree::assemble(&TreePlan {
@@ -200,27 +200,14 @@ fn settle(
     };
     let own = crate::user_namespace::own_ids()?;
     if !own.are_the_hosts() {
-        held.host_mounts = Some(keep_host_mounts()?);
+        held.host_mounts = Some(namespaces::keep_host_mounts()?);
     }
-    let join = enter_namespaces(description, joined, pid)?;
+    let join = namespaces::enter(description, joined, pid)?;
     Ok(Settled {
         join,
         oom_score_adj,
         held,
     })
-}
-
-/// A mount namespace with the tree that we have now.
-fn keep_host_mounts() -> Result<OwnedFd, RuntimeError> {
-    namespace::unshare(Kinds::MOUNT).map_err(RuntimeError::step("unshare"))?;
-    open("/proc/self/ns/mnt".as_ref())
-}
-
-/// Whether namespaces given by path have been joined.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Joined {
-    Not,
-    Already,
 }
 
 /// A container that is out of memory should lose a guest process, not the app kernel. Returns our value as it was.
@@ -256,131 +243,6 @@ fn detach() -> Result<(), RuntimeError> {
     ];
     let set: SigSet = deaf_to.into_iter().collect();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None).map_err(RuntimeError::step("sigprocmask"))
-}
-
-/// Make or join what the app kernel shares with its guest. Returns what the guest has to join.
-fn enter_namespaces(
-    description: &Description,
-    joined: Joined,
-    pid: Option<OwnedFd>,
-) -> Result<Vec<(NamespaceKind, OwnedFd)>, RuntimeError> {
-    let namespaces = &description.namespaces;
-    let mut new = Kinds::MOUNT;
-    let shared = [
-        (&namespaces.network, Kinds::NET),
-        (&namespaces.ipc, Kinds::IPC),
-        (&namespaces.uts, Kinds::UTS),
-    ];
-    for (origin, kind) in shared {
-        match origin {
-            Origin::Join(_) if joined == Joined::Already => {}
-            Origin::Join(path) => {
-                namespace::enter(open(path)?.as_fd(), kind)
-                    .map_err(RuntimeError::file(path, "setns"))?;
-            }
-            // The host's network is shared; a copy of its name is as good as the name itself.
-            Origin::Host if kind == Kinds::NET => {}
-            Origin::Host | Origin::New => new |= kind,
-        }
-    }
-    namespace::unshare(new).map_err(RuntimeError::step("unshare"))?;
-    if !description.spec.hostname.is_empty() {
-        rustix::system::sethostname(description.spec.hostname.as_bytes())
-            .map_err(RuntimeError::step("sethostname"))?;
-    }
-    if !description.spec.domainname.is_empty() {
-        rustix::system::setdomainname(description.spec.domainname.as_bytes())
-            .map_err(RuntimeError::step("setdomainname"))?;
-    }
-    clocks(description, joined)?;
-    sysctls(description)?;
-    let mut join = vec![
-        (NamespaceKind::Ipc, open("/proc/self/ns/ipc".as_ref())?),
-        (NamespaceKind::Uts, open("/proc/self/ns/uts".as_ref())?),
-    ];
-    match (pid, &namespaces.pid) {
-        (Some(pid), _) => join.push((NamespaceKind::Pid, pid)),
-        (None, Origin::Join(path)) => join.push((NamespaceKind::Pid, open(path)?)),
-        _ => {}
-    }
-    Ok(join)
-}
-
-/// The guest is born into the time namespace; the app kernel keeps the host's clocks.
-fn clocks(description: &Description, joined: Joined) -> Result<(), RuntimeError> {
-    let linux = &description.spec.linux;
-    let namespaces = linux.namespaces.iter();
-    let Some(wanted) = namespaces.clone().find(|wanted| wanted.kind == "time") else {
-        return Ok(());
-    };
-    if !wanted.path.is_empty() && joined == Joined::Already {
-        return Ok(());
-    }
-    if !wanted.path.is_empty() {
-        let path = std::path::Path::new(&wanted.path);
-        return namespace::enter_time(open(path)?.as_fd())
-            .map_err(RuntimeError::file(path, "setns"));
-    }
-    namespace::unshare_time().map_err(RuntimeError::step("unshare the time namespace"))?;
-    let offsets = &linux.time_offsets;
-    for (clock, offset) in [
-        ("monotonic", &offsets.monotonic),
-        ("boottime", &offsets.boottime),
-    ] {
-        if let Some(offset) = offset {
-            let line = format!("{clock} {} {}\n", offset.secs, offset.nanosecs);
-            std::fs::write("/proc/self/timens_offsets", &line).map_err(|error| {
-                let reason = error.to_string();
-                SpecError::invalid(format!("linux.timeOffsets.{clock}"), line.trim(), reason)
-            })?;
-        }
-    }
-    Ok(())
-}
-
-/// Set what lives in the network and IPC namespace; this thread is in both, and the host's procfs shows the reader's.
-fn sysctls(description: &Description) -> Result<(), RuntimeError> {
-    for (name, value) in &description.spec.linux.sysctl {
-        let field = format!("linux.sysctl.{name}");
-        let path = sysctl_path(name);
-        if path.starts_with("net/") && description.namespaces.network == Origin::Host {
-            let reason = "the container has the host's network namespace";
-            return Err(SpecError::invalid(field, value, reason).into());
-        }
-        std::fs::write(format!("/proc/sys/{path}"), value)
-            .map_err(|error| SpecError::invalid(field, value, error.to_string()))?;
-    }
-    Ok(())
-}
-
-/// Below /proc/sys. As in sysctl(8), dots separate unless a slash comes first, and then belong to the names.
-fn sysctl_path(name: &str) -> String {
-    let swap = |letter| match letter {
-        '.' => '/',
-        '/' => '.',
-        other => other,
-    };
-    match name.find(['.', '/']) {
-        Some(at) if name[at..].starts_with('.') => name.chars().map(swap).collect(),
-        _ => name.to_owned(),
-    }
-}
-
-/// Bring `lo` up beside the assembly of the mounts: it waits for other users of the network's global lock.
-fn start_loopback() -> Result<std::thread::JoinHandle<Result<(), rustix::io::Errno>>, RuntimeError>
-{
-    let builder = std::thread::Builder::new()
-        .name("loopback".into())
-        .stack_size(64 << 10);
-    builder
-        .spawn(caisson_sys::loopback::up)
-        .map_err(RuntimeError::step("start a thread"))
-}
-
-pub(super) fn open(path: &std::path::Path) -> Result<OwnedFd, RuntimeError> {
-    Ok(std::fs::File::open(path)
-        .map_err(RuntimeError::file(path, "open"))?
-        .into())
 }
 
 /// Everything the app kernel is told, opened while the host's tree is still there.

@@ -134,7 +134,7 @@ fn prepare(entrance: &Entrance, user: &OwnedFd) -> Result<(Entered, Vec<OwnedFd>
     let oom_score_adj = super::birth::spare_from_oom();
     raise(&entrance.limits);
     let pid = match &entrance.namespaces.pid {
-        Origin::Join(path) => Some(super::birth::open(path)?),
+        Origin::Join(path) => Some(super::namespaces::open(path)?),
         _ => None,
     };
     let later = join(entrance)?;
@@ -182,14 +182,14 @@ fn join(entrance: &Entrance) -> Result<Vec<(OwnedFd, Kinds, std::path::PathBuf)>
     let mut later = Vec::new();
     for (origin, kind) in joined {
         let Origin::Join(path) = origin else { continue };
-        let fd = super::birth::open(path)?;
+        let fd = super::namespaces::open(path)?;
         match namespace::enter(fd.as_fd(), kind) {
             Err(Errno::PERM) => later.push((fd, kind, path.clone())),
             other => other.map_err(RuntimeError::file(path, "setns"))?,
         }
     }
     if let Some(path) = &entrance.time {
-        namespace::enter_time(super::birth::open(path)?.as_fd())
+        namespace::enter_time(super::namespaces::open(path)?.as_fd())
             .map_err(RuntimeError::file(path, "setns"))?;
     }
     Ok(later)

@@ -10,7 +10,7 @@ use caisson_sys::{credentials, namespace};
 use caisson_wire::{FilterFacts, ProcessSpec, Request, Response};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 
-use super::{Door, birth, converse, entrance};
+use super::{Door, converse, entrance, namespaces};
 use crate::RuntimeError;
 use crate::cgroup::Inherited;
 use crate::process::ProcessId;
@@ -131,7 +131,7 @@ fn settle(exec: &Exec<'_>) -> Result<Ids, RuntimeError> {
         credentials::capabilities().map_err(RuntimeError::step("read own capabilities"))?;
     if effective & SYS_ADMIN == 0 {
         let path = format!("/proc/{}/ns/user", sandbox.pid);
-        let user = birth::open(path.as_ref())?;
+        let user = namespaces::open(path.as_ref())?;
         user_namespace::enter_as_root(user.as_fd(), || ())
             .map_err(RuntimeError::step("enter the user namespace"))?;
     }

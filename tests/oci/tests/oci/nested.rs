@@ -38,7 +38,7 @@ fn the_same_on_cgroup_v2_and_an_older_kernel() {
     let job = job
         .env(INSIDE, "1")
         .env("CAISSON_BIN", Runtime::caisson().program)
-        .limit(Duration::from_secs(300));
+        .limit(Duration::from_secs(480));
     let mut lines = Vec::new();
     let status = caisson_nested::run(&job, &AtomicBool::new(false), &mut |line| {
         lines.push(line.to_owned());

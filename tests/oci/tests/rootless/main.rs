@@ -4,8 +4,11 @@
 mod user;
 
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use caisson_oci_tests::Done;
+use caisson_oci_tests::{Done, Runtime};
 use serde_json::{Value, json};
 use user::User;
 
@@ -214,6 +217,69 @@ fn do_shows_a_user_what_it_can_read_itself() {
         "{check}"
     );
     user.assert_nothing_left();
+}
+
+/// Set inside a machine whose only cgroups are those of version 2.
+const INSIDE: &str = "CAISSON_ROOTLESS_TESTS_INSIDE";
+
+/// As systemd gives one to each user's session. Where the cgroups of this machine are others, in a machine that has them.
+#[test]
+fn a_delegated_cgroup_is_used() {
+    let root = Path::new("/sys/fs/cgroup");
+    if !root.join("cgroup.controllers").exists() {
+        assert!(std::env::var_os(INSIDE).is_none(), "no cgroup v2 inside");
+        return again_on_cgroup_v2("a_delegated_cgroup_is_used");
+    }
+    let user = User::new();
+    let mut config = bundle(&user, "b", "sleep 600");
+    config["linux"]["resources"] = json!({"memory": {"limit": 1 << 28}, "pids": {"limit": 50}});
+    write(&user, "b", &config);
+    let own = user.delegate(root);
+    let done = user.run_in(&own, "caisson run -d -b b c >log 2>&1 </dev/null; cat log");
+    assert_eq!(done.succeeded().stdout, "");
+    let group = own.parent().expect("parent").join("c");
+    let read = |file: &str| std::fs::read_to_string(group.join(file)).expect(file);
+    assert_eq!(
+        (read("memory.max"), read("guest/pids.max")),
+        ("268435456\n".into(), "50\n".into())
+    );
+    let run = |words: &str| user.run_in(&own, &format!("caisson {words}"));
+    run("pause c").succeeded();
+    assert!(run("state c").stdout.contains("paused"));
+    run("resume c").succeeded();
+    run("update --memory 128m c").succeeded();
+    assert_eq!(read("memory.max"), "134217728\n");
+    let ps = run("ps c").succeeded().stdout;
+    assert_eq!(ps.matches("sleep 600").count(), 1, "{ps}");
+    let list = run("list").succeeded().stdout;
+    assert!(
+        list.lines()
+            .nth(1)
+            .is_some_and(|line| line.ends_with(&user.name)),
+        "{list}"
+    );
+    run("delete -f c").succeeded();
+    assert!(!group.exists());
+    user.assert_nothing_left();
+    user.undelegate(&own);
+}
+
+fn again_on_cgroup_v2(test: &str) {
+    let tests = std::env::current_exe().expect("path of the running test");
+    let job = caisson_nested::Job::new([tests])
+        .argument("--exact")
+        .argument(test)
+        .env(INSIDE, "1")
+        .env("CAISSON_BIN", Runtime::caisson().program)
+        .limit(Duration::from_secs(300));
+    let mut lines = Vec::new();
+    let status = caisson_nested::run(&job, &AtomicBool::new(false), &mut |line| {
+        lines.push(line.to_owned());
+    })
+    .expect("the machine reports");
+    let lines = lines.join("\n");
+    assert_eq!(status, 0, "{lines}");
+    assert!(lines.contains("1 passed; 0 failed"), "{lines}");
 }
 
 /// Podman with what it needs to say to run under this user.

@@ -12,7 +12,7 @@ use caisson_oci_tests::{Done, Runtime};
 
 #[derive(Debug)]
 pub struct User {
-    name: String,
+    pub name: String,
     pub uid: u32,
     pub gid: u32,
     /// The first of 65536.
@@ -93,8 +93,44 @@ impl User {
         self.give(&path);
     }
 
+    /// A cgroup for the user's processes below one that is the user's, which gets all controllers of `root`.
+    pub fn delegate(&self, root: &Path) -> PathBuf {
+        let given = root.join(&self.name);
+        let own = given.join("own");
+        std::fs::create_dir_all(&own).expect("mkdir");
+        for folder in [root, &given] {
+            let file = folder.join("cgroup.subtree_control");
+            std::fs::write(file, "+memory +pids +cpu").expect("controllers");
+        }
+        for folder in [&given, &own] {
+            self.give(folder);
+            for file in ["cgroup.procs", "cgroup.subtree_control"] {
+                self.give(&folder.join(file));
+            }
+        }
+        own
+    }
+
+    /// Take it back.
+    pub fn undelegate(&self, own: &Path) {
+        for folder in [Some(own), own.parent()].into_iter().flatten() {
+            std::fs::remove_dir(folder).expect("rmdir");
+        }
+    }
+
+    /// As [`User::run`], in a cgroup.
+    pub fn run_in(&self, cgroup: &Path, script: &str) -> Done {
+        let join = format!("echo $$ > {}/cgroup.procs;", cgroup.display());
+        self.run_after(&join, script)
+    }
+
     /// Run a shell script as the user, in its home. Output goes through files: what stays behind keeps it open.
     pub fn run(&self, script: &str) -> Done {
+        self.run_after("", script)
+    }
+
+    /// The same after what root does.
+    fn run_after(&self, before: &str, script: &str) -> Done {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let file = |name: &str| std::env::temp_dir().join(format!("{}-{number}.{name}", self.name));
@@ -116,7 +152,10 @@ impl User {
         );
         let status = Command::new("unshare")
             .args(["--mount", "--propagation", "slave", "sh", "-c"])
-            .arg(format!("{DEVICES} cd {} && {inner}", home.display()))
+            .arg(format!(
+                "{DEVICES} {before} cd {} && {inner}",
+                home.display()
+            ))
             .args(["sh", script])
             .stdin(Stdio::null())
             .stdout(create(&out))

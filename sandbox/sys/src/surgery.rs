@@ -73,10 +73,7 @@ pub fn interrupt(listener: &Listener, call: &Notification) -> Result<(), Errno> 
 pub fn answer_terminal(listener: &Listener, call: &Notification, fd: i32) -> Result<(), Errno> {
     let stopped = stop(listener, call, ERESTARTNOINTR)?;
     let errand = Errand::begin(&stopped)?;
-    let made = errand.call(libc::SYS_ioctl, [fd as u64, libc::TIOCSCTTY, 0, 0, 0, 0]);
-    if made == Err(Errno::SRCH) {
-        return Err(Errno::SRCH);
-    }
+    errand.attempt(libc::SYS_ioctl, [fd as u64, libc::TIOCSCTTY, 0, 0, 0, 0])?;
     errand.end(i64::from(fd))?;
     stopped.detach()
 }
@@ -99,7 +96,7 @@ pub fn answer_with_received(
     let result = match receive(&errand, socket, cloexec) {
         Err(Errno::SRCH) => return Err(Errno::SRCH),
         Err(error) => {
-            errand.call(libc::SYS_close, [socket as u64, 0, 0, 0, 0, 0])?;
+            errand.attempt(libc::SYS_close, [socket as u64, 0, 0, 0, 0, 0])?;
             -i64::from(error.raw_os_error())
         }
         Ok(()) => i64::from(socket),
@@ -116,7 +113,7 @@ fn receive(errand: &Errand<'_>, socket: i32, cloexec: Cloexec) -> Result<(), Err
     let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
     let page = errand.call(libc::SYS_mmap, [0, PAGE, protection, flags, u64::MAX, 0])?;
     let received = take_message(errand, socket, page, cloexec);
-    errand.call(libc::SYS_munmap, [page, PAGE, 0, 0, 0, 0])?;
+    errand.attempt(libc::SYS_munmap, [page, PAGE, 0, 0, 0, 0])?;
     let number = received? as u64;
     let close_on_exec = if cloexec == Cloexec::Yes {
         libc::O_CLOEXEC as u64
@@ -127,7 +124,7 @@ fn receive(errand: &Errand<'_>, socket: i32, cloexec: Cloexec) -> Result<(), Err
         libc::SYS_dup3,
         [number, socket as u64, close_on_exec, 0, 0, 0],
     );
-    errand.call(libc::SYS_close, [number, 0, 0, 0, 0, 0])?;
+    errand.attempt(libc::SYS_close, [number, 0, 0, 0, 0, 0])?;
     placed.map(drop)
 }
 
@@ -138,10 +135,11 @@ fn take_message(
     cloexec: Cloexec,
 ) -> Result<i32, Errno> {
     let tid = errand.stopped.tid;
-    memory::write(tid, page, &passing::message(page))?;
+    // ESRCH would say that the thread is dead and reaped, which is for ptrace(2) to find.
+    memory::write(tid, page, &passing::message(page)).map_err(|_| Errno::FAULT)?;
     errand.call(libc::SYS_recvmsg, passing::arguments(socket, page, cloexec))?;
     let mut answer = [0u8; passing::LENGTH];
-    if memory::read(tid, page, &mut answer)? != answer.len() {
+    if memory::read(tid, page, &mut answer) != Ok(answer.len()) {
         return Err(Errno::FAULT);
     }
     passing::received(&answer).ok_or(Errno::MFILE)
@@ -177,8 +175,18 @@ impl Errand<'_> {
         self.stopped.set_registers(&user)?;
         self.stopped.step()?;
         match self.stopped.registers()?.rax.cast_signed() {
+            // None of these calls says that, but what a guest has put in their place may.
+            value if value == -i64::from(libc::ESRCH) => Err(Errno::FAULT),
             value @ -4095..=-1 => Err(Errno::from_raw_os_error(-value as i32)),
             value => Ok(value.cast_unsigned()),
+        }
+    }
+
+    /// The same, whatever comes of it. `ESRCH` alone is an error: any other must not keep the thread from going on.
+    fn attempt(&self, number: libc::c_long, arguments: [u64; 6]) -> Result<(), Errno> {
+        match self.call(number, arguments) {
+            Err(Errno::SRCH) => Err(Errno::SRCH),
+            _ => Ok(()),
         }
     }
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sys/mount.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <time.h>
 
 enum { ROUNDS = 4, SECONDS = 4 };
@@ -173,8 +174,62 @@ static void users(void) {
     }
 }
 
+static void *closes(void *argument) {
+    for (;;)
+        for (int fd = 3; fd < 12; fd++) close(fd);
+    return argument;
+}
+
+/* Descriptors that the guest's own thread is made to receive, while its neighbour closes whatever comes, signals
+ * arrive, and the process is killed. */
+static void places(void) {
+    while (now() < until) {
+        pid_t child = fork();
+        if (child == 0) {
+            struct sigaction action = {.sa_handler = nothing};
+            sigaction(SIGALRM, &action, NULL);
+            struct itimerval soon = {{0, 1000}, {0, 1000}};
+            setitimer(ITIMER_REAL, &soon, NULL);
+            pthread_t neighbour;
+            pthread_create(&neighbour, NULL, closes, NULL);
+            for (;;) close(open("/work", O_PATH));
+        }
+        if (child < 0) continue;
+        millis(15);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+}
+
+/* What is moved between pipes, by calls that wait, are interrupted, or whose process is killed. */
+static void pipes(void) {
+    while (now() < until) {
+        pid_t child = fork();
+        if (child == 0) {
+            int a[2], b[2], file = open("/work/file", O_RDONLY);
+            struct sigaction action = {.sa_handler = nothing};
+            sigaction(SIGALRM, &action, NULL);
+            struct itimerval soon = {{0, 2000}, {0, 2000}};
+            setitimer(ITIMER_REAL, &soon, NULL);
+            if (pipe(a) || pipe(b)) _exit(1);
+            for (loff_t at = 0;; at = 0) {
+                syscall(SYS_splice, file, &at, a[1], NULL, 4096, SPLICE_F_NONBLOCK);
+                syscall(SYS_tee, a[0], b[1], 4096, SPLICE_F_NONBLOCK);
+                syscall(SYS_splice, a[0], NULL, b[1], NULL, 1 << 20, 0);
+                char sink[8192];
+                struct iovec part = {sink, sizeof sink};
+                syscall(SYS_vmsplice, b[0], &part, 1, 0);
+            }
+        }
+        if (child < 0) continue;
+        millis(25);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+}
+
 static int round_of(int number) {
-    static void (*const kinds[])(void) = {forks, forks, orphans, threads, signals, names, names, mounts, looks, users};
+    static void (*const kinds[])(void) = {forks, forks, orphans, threads, signals, names, names, mounts, looks, users, places, pipes};
     enum { KINDS = sizeof kinds / sizeof *kinds };
     until = now() + SECONDS;
     pid_t workers[KINDS];

@@ -44,6 +44,11 @@ static void from_files(void) {
     T("directory", splice, dir, 0, p[1], 0, 4, 0);
     T("path", splice, path, 0, p[1], 0, 4, 0);
     T("unreadable", splice, wronly, 0, p[1], 0, 4, 0);
+    T("into_read_end", splice, file, 0, p[0], 0, 4, 0);
+    T("directory_into_read_end", splice, dir, 0, p[0], 0, 4, 0);
+    T("out_of_write_end", splice, p[1], 0, file, 0, 4, 0);
+    T("wrong_ends", tee, p[1], p[0], 4, 0);
+    T("into_read_end", tee, p[0], p[0], 4, 0);
     T("ebadf_in", splice, 99, 0, p[1], 0, 4, 0);
     T("ebadf_out", splice, file, 0, 99, 0, 4, 0);
     T("wrong_end", splice, file, 0, p[0], 0, 4, 0);

@@ -64,6 +64,7 @@ pub fn splice(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let (mut input, mut output) = (End::of(call, 0)?, End::of(call, 2)?);
     input.take_offset(call, call.arg(1))?;
     output.take_offset(call, call.arg(3))?;
+    must_be_open(&input, &output)?;
     if input.kind != FileType::Fifo && output.kind != FileType::Fifo {
         return Err(Errno::INVAL);
     }
@@ -89,6 +90,7 @@ pub fn tee(call: &mut Call<'_>) -> Result<Reply, Errno> {
         return Ok(Reply::ZERO);
     }
     let (input, output) = (End::of(call, 0)?, End::of(call, 1)?);
+    must_be_open(&input, &output)?;
     run(
         call,
         Transfer {
@@ -108,6 +110,18 @@ fn flags(bits: u32) -> Result<SpliceFlags, Errno> {
         Ok(SpliceFlags::from_bits_retain(bits))
     } else {
         Err(Errno::INVAL)
+    }
+}
+
+/// `EBADF` unless the input is open for reading and the output for writing: nothing would ever come, or go.
+fn must_be_open(input: &End, output: &End) -> Result<(), Errno> {
+    let (from, to) = (fcntl_getfl(&input.fd)?, fcntl_getfl(&output.fd)?);
+    let reads = from & OFlags::ACCMODE != OFlags::WRONLY && !from.contains(OFlags::PATH);
+    let writes = to & OFlags::ACCMODE != OFlags::RDONLY && !to.contains(OFlags::PATH);
+    if reads && writes {
+        Ok(())
+    } else {
+        Err(Errno::BADF)
     }
 }
 

@@ -7,6 +7,7 @@ use caisson_wire::{TraceScope, TransportKind};
 use clap::{Args, Parser, Subcommand};
 
 use crate::RuntimeError;
+use crate::cgroup::Manager;
 use crate::commands::{
     checkpoint, create, delete, r#do, events, exec, features, install, kill, list, pause, ps,
     resume, run, spec, start, state, update,
@@ -15,6 +16,7 @@ use crate::debugging::Debugging;
 use crate::log::{Format, Log};
 use crate::rootless::Rootless;
 use crate::spec::default::OCI_VERSION;
+use crate::systemd;
 use crate::tier::Kind;
 
 /// OCI sandbox runtime: containers whose system calls a user-space kernel serves.
@@ -23,6 +25,8 @@ use crate::tier::Kind;
     name = "caisson",
     version,
     disable_help_subcommand = true,
+    // As with runc the last one counts: engines put options of their own behind those that they were configured with.
+    args_override_self = true,
     arg_required_else_help = true
 )]
 pub struct Cli {
@@ -48,7 +52,7 @@ pub struct Global {
     /// Log more
     #[arg(long)]
     pub debug: bool,
-    /// Manage cgroups through systemd (not supported)
+    /// Let systemd make the cgroups; linux.cgroupsPath is then SLICE:PREFIX:NAME
     #[arg(long)]
     pub systemd_cgroup: bool,
     /// How system calls reach the app kernel of a new container; by default whatever the host supports
@@ -131,15 +135,19 @@ impl Global {
 
     /// Options that would change where a container ends up are refused rather than ignored.
     pub fn check(&self) -> Result<(), RuntimeError> {
-        if !self.systemd_cgroup {
+        if !self.systemd_cgroup || systemd::is_running() {
             return Ok(());
         }
-        let reason = if std::path::Path::new("/run/systemd/system").exists() {
-            "the systemd cgroup driver is not implemented yet; configure the engine for cgroupfs"
-        } else {
-            "systemd does not run on this host"
-        };
+        let reason = "systemd does not run on this host";
         Err(RuntimeError::option("--systemd-cgroup", "true", reason))
+    }
+
+    pub fn cgroups(&self) -> Manager {
+        if self.systemd_cgroup {
+            Manager::Systemd
+        } else {
+            Manager::Files
+        }
     }
 }
 
@@ -250,6 +258,20 @@ mod tests {
         assert_eq!(cli.global.strace, Some(Strace::All));
         assert!(Cli::try_parse_from(["caisson", "--strace-log", "/x", "list"]).is_err());
         assert!(Cli::try_parse_from(["caisson", "--transport=kvm", "list"]).is_err());
+    }
+
+    #[test]
+    fn the_last_of_an_option_counts_and_lists_grow() {
+        let line = [
+            "caisson", "--root", "/a", "--root", "/b", "exec", "-e", "A=1", "-e", "B=2", "c1",
+            "true",
+        ];
+        let cli = Cli::try_parse_from(line).expect("parses");
+        assert_eq!(cli.global.root, Some("/b".into()));
+        let Command::Exec(arguments) = cli.command else {
+            panic!("not exec")
+        };
+        assert_eq!(arguments.env, ["A=1", "B=2"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use caisson_nested::Job;
+use caisson_nested::{Hierarchy, Job};
 
 use crate::packages;
 
@@ -37,6 +37,7 @@ fn parse(words: &[&str]) -> Result<Job> {
         };
         job = match *name {
             "--memory" => job.memory_mib(number()?),
+            "--init" => job.under_systemd(hierarchy(value)?),
             "--limit" => job.limit(Duration::from_secs(number()?.into())),
             "--results" => {
                 let path = PathBuf::from(value);
@@ -48,6 +49,15 @@ fn parse(words: &[&str]) -> Result<Job> {
     Ok(job)
 }
 
+/// Which init the machine has, other than a shell script: systemd, with cgroup v2 or v1.
+fn hierarchy(name: &str) -> Result<Hierarchy> {
+    match name {
+        "systemd" => Ok(Hierarchy::Unified),
+        "systemd-v1" => Ok(Hierarchy::Legacy),
+        other => bail!("nested: --init {other} must be systemd or systemd-v1"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::parse;
@@ -57,6 +67,8 @@ mod tests {
         assert!(parse(&["--limit", "5", "--", "true", "--limit"]).is_ok());
         assert!(parse(&["--limit", "--", "true"]).is_err());
         assert!(parse(&["--limit", "x", "--", "true"]).is_err());
+        assert!(parse(&["--init", "systemd-v1", "--", "true"]).is_ok());
+        assert!(parse(&["--init", "upstart", "--", "true"]).is_err());
         assert!(parse(&["--what", "1", "--", "true"]).is_err());
         assert!(parse(&["true"]).is_err());
         assert!(parse(&["--"]).is_err());

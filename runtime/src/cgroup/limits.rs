@@ -36,14 +36,6 @@ fn refuse(resources: &Resources) -> Result<(), CgroupError> {
         )
         .into());
     }
-    if let Some(network) = &resources.network {
-        let class = network.class_id.map(|class| class.to_string());
-        if let Some(value) = class.or(network.priorities.first().map(ToString::to_string)) {
-            return Err(
-                SpecError::unsupported(field("network"), value, "not implemented yet").into(),
-            );
-        }
-    }
     for device in resources.rdma.keys() {
         if device.is_empty() || device.contains(char::is_whitespace) {
             let reason = "not the name of an RDMA device";
@@ -172,5 +164,36 @@ pub(crate) fn or_max(value: i64) -> String {
         "max".into()
     } else {
         value.to_string()
+    }
+}
+
+/// cpu.shares 2..262144 onto cpu.weight 1..10000, as runc and crun do.
+pub(crate) fn weight_of_shares(shares: u64) -> u64 {
+    1 + ((shares.clamp(2, 262_144) - 2) * 9999) / 262_142
+}
+
+/// blkio.weight 10..1000 onto io.weight 1..10000.
+pub(crate) fn io_weight(weight: u16) -> u64 {
+    1 + (u64::from(weight.clamp(10, 1000)) - 10) * 9999 / 990
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{io_weight, weight_of_shares};
+
+    #[test]
+    fn conversions_are_those_of_runc() {
+        assert_eq!(
+            (
+                weight_of_shares(2),
+                weight_of_shares(1024),
+                weight_of_shares(262_144)
+            ),
+            (1, 39, 10_000)
+        );
+        assert_eq!(
+            (io_weight(10), io_weight(1000), io_weight(500)),
+            (1, 10_000, 4950)
+        );
     }
 }

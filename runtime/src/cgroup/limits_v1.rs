@@ -87,6 +87,17 @@ pub(super) fn apply(cgroup: &Cgroup, resources: &Resources) -> Result<(), Cgroup
         let directory = need("rdma", "rdma", device.clone())?;
         set(directory, "rdma.max", "rdma", rdma_line(device, limit))?;
     }
+    if let Some(network) = &resources.network {
+        if let Some(class) = network.class_id {
+            let directory = need("net_cls", "network.classID", class.to_string())?;
+            set(directory, "net_cls.classid", "network.classID", class)?;
+        }
+        for entry in &network.priorities {
+            let directory = need("net_prio", "network.priorities", entry.name.clone())?;
+            let line = format!("{} {}", entry.name, entry.priority);
+            set(directory, "net_prio.ifpriomap", "network.priorities", line)?;
+        }
+    }
     match resources.unified.first_key_value() {
         Some((name, value)) => {
             let reason = "the host's controllers are on cgroup v1";

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::limits::{check_usage, or_max, rdma_line, set};
+use super::limits::{check_usage, io_weight, or_max, rdma_line, set, weight_of_shares};
 use super::{Cgroup, CgroupError};
 use crate::spec::SpecError;
 use crate::spec::types::{BlockIo, Cpu, Memory, Resources};
@@ -34,6 +34,14 @@ pub(super) fn apply(cgroup: &Cgroup, resources: &Resources) -> Result<(), Cgroup
     }
     for (device, limit) in &resources.rdma {
         set(directory, "rdma.max", "rdma", rdma_line(device, limit))?;
+    }
+    if let Some(network) = &resources.network {
+        let class = network.class_id.map(|class| class.to_string());
+        let first = network.priorities.first().map(|entry| entry.name.clone());
+        if let Some(value) = class.or(first) {
+            let reason = "cgroup v2 has no such controller";
+            return Err(SpecError::unsupported("linux.resources.network", value, reason).into());
+        }
     }
     for (file, value) in &resources.unified {
         let field = format!("unified.{file}");
@@ -92,16 +100,6 @@ fn memory(directory: &Path, memory: &Memory) -> Result<(), CgroupError> {
         set(directory, "memory.low", "memory.reservation", or_max(value))?;
     }
     Ok(())
-}
-
-/// cpu.shares 2..262144 onto cpu.weight 1..10000, as runc and crun do.
-pub(crate) fn weight_of_shares(shares: u64) -> u64 {
-    1 + ((shares.clamp(2, 262_144) - 2) * 9999) / 262_142
-}
-
-/// blkio.weight 10..1000 onto io.weight 1..10000.
-fn io_weight(weight: u16) -> u64 {
-    1 + (u64::from(weight.clamp(10, 1000)) - 10) * 9999 / 990
 }
 
 fn cpu(directory: &Path, cpu: &Cpu) -> Result<(), CgroupError> {
@@ -215,25 +213,4 @@ fn block_io(directory: &Path, block: &BlockIo) -> Result<(), CgroupError> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{io_weight, weight_of_shares};
-
-    #[test]
-    fn conversions_are_those_of_runc() {
-        assert_eq!(
-            (
-                weight_of_shares(2),
-                weight_of_shares(1024),
-                weight_of_shares(262_144)
-            ),
-            (1, 39, 10_000)
-        );
-        assert_eq!(
-            (io_weight(10), io_weight(1000), io_weight(500)),
-            (1, 10_000, 4950)
-        );
-    }
 }

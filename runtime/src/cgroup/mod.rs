@@ -11,6 +11,7 @@
 //! On v2 there is no devices controller; the device rules are enforced by the app kernel alone, which opens every
 //! device for the guest. On v1 the devices controller is set as well.
 
+pub mod below;
 pub mod devices;
 pub mod host;
 pub mod limits;
@@ -26,7 +27,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::spec::SpecError;
-use crate::spec::types::Linux;
+use crate::spec::types::{Linux, Spec};
+use crate::systemd::{Placeholder, Scope, SystemdError};
 use host::{Hierarchy, Host};
 
 #[derive(Debug, thiserror::Error)]
@@ -46,12 +48,16 @@ pub enum CgroupError {
     },
     #[error("linux.cgroupsPath: \"{path}\": {count} processes are in it already")]
     Occupied { path: String, count: usize },
+    #[error("--cgroup: \"{value}\": the container has no cgroup of that controller")]
+    Below { value: String },
     #[error("cgroup: no cgroup file system is mounted")]
     None,
     #[error("the container has no cgroup: its creator had no access to any")]
     Without,
     #[error(transparent)]
     Spec(#[from] SpecError),
+    #[error(transparent)]
+    Systemd(#[from] SystemdError),
 }
 
 pub(crate) fn io(
@@ -86,6 +92,18 @@ pub struct Cgroup {
     /// Path below every hierarchy's root.
     pub name: String,
     pub groups: Vec<Group>,
+    /// The unit, if systemd manages them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+}
+
+/// Who makes cgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manager {
+    /// This runtime, in the cgroup file systems.
+    Files,
+    /// systemd, when asked to; `linux.cgroupsPath` is then `slice:prefix:name`.
+    Systemd,
 }
 
 /// Hierarchies of v1 that the app kernel is part of: they account and weigh, but do not stop it.
@@ -97,35 +115,24 @@ const LEAVES: [&str; 2] = ["guest", "kernel"];
 impl Cgroup {
     /// Where the directories of a container will be; nothing is made yet. A relative `cgroupsPath` is below
     /// the root of each hierarchy, an empty one means `/<id>`. On a hybrid host the cgroup2 mount is used only if
-    /// one of its controllers is: joining it costs an RCU grace period (about 10 ms).
-    pub fn plan(host: &Host, linux: &Linux, id: &str) -> Result<Cgroup, CgroupError> {
-        let cgroups_path = linux.cgroups_path.as_str();
-        let wanted = if cgroups_path.is_empty() {
-            id
-        } else {
-            cgroups_path
+    /// one of its controllers is: joining it costs an RCU grace period (about 10 ms). systemd needs it to follow a scope.
+    pub fn plan(
+        host: &Host,
+        linux: &Linux,
+        id: &str,
+        manager: Manager,
+    ) -> Result<Cgroup, CgroupError> {
+        let (name, scope) = match manager {
+            Manager::Files => (path_below_root(&linux.cgroups_path, id)?, None),
+            Manager::Systemd => {
+                let scope = Scope::parse(&linux.cgroups_path, id)?;
+                (scope.path(), Some(scope))
+            }
         };
-        let field = "linux.cgroupsPath";
-        if wanted.split(':').count() == 3 && !wanted.contains('/') {
-            let reason = "the systemd form slice:prefix:name needs --systemd-cgroup, which needs systemd as PID 1";
-            return Err(SpecError::unsupported(field, wanted, reason).into());
-        }
-        let parts: Vec<&str> = wanted
-            .split('/')
-            .filter(|part| !part.is_empty() && *part != ".")
-            .collect();
-        if parts.is_empty() || parts.contains(&"..") {
-            return Err(SpecError::invalid(
-                field,
-                wanted,
-                "must name a cgroup below the root, without ..",
-            )
-            .into());
-        }
-        let name = parts.join("/");
         let needed = |hierarchy: &&Hierarchy| {
             host.version == Version::V2
                 || !hierarchy.unified
+                || scope.is_some()
                 || !linux.resources.hugepage_limits.is_empty()
         };
         let groups = host
@@ -141,6 +148,7 @@ impl Cgroup {
             version: host.version,
             groups: groups.collect(),
             name: format!("/{name}"),
+            scope,
         })
     }
 
@@ -167,7 +175,7 @@ impl Cgroup {
                 groups: vec![group],
                 ..self.clone()
             };
-            match one.create(host) {
+            match one.create_files(host) {
                 Ok(()) if one.can_be_joined() => self.groups.extend(one.groups),
                 Ok(()) => one.remove()?,
                 Err(CgroupError::File { source, .. }) if is_permission(&source) => {}
@@ -183,36 +191,65 @@ impl Cgroup {
     /// Whether the calling process might move children into these directories: Linux looks at where they come from
     /// only when they are moved, but at the files first.
     fn can_be_joined(&self) -> bool {
-        self.guest_files(Inherited::Nothing).is_ok()
+        self.guest_files_below(&below::Below::default()).is_ok()
     }
 
-    /// Make the directories. On failure those that were made are removed again.
-    pub fn create(&self, host: &Host) -> Result<(), CgroupError> {
+    /// Make the directories of a container without a scope.
+    fn create_files(&self, host: &Host) -> Result<(), CgroupError> {
         self.check_vacant()?;
-        let result = self.groups.iter().try_for_each(|group| {
-            let Some(hierarchy) = host
-                .hierarchies
-                .iter()
-                .find(|hierarchy| group.path.starts_with(&hierarchy.mount))
-            else {
-                return Err(CgroupError::None);
-            };
-            make_path(hierarchy, &group.path)?;
-            match self.version {
-                // Processes live in the directory itself, which then must not pass controllers on.
-                Version::V1 => Ok(()),
-                Version::V2 => {
-                    host::enable_controllers(&group.path);
-                    LEAVES
-                        .iter()
-                        .try_for_each(|leaf| mkdir(&group.path.join(leaf)))
-                }
-            }
-        });
+        let result = self.make(host, None);
         if result.is_err() {
             self.remove().ok();
         }
         result
+    }
+
+    /// Make the directories. On failure those that were made are removed again. A scope of systemd's lives as long as
+    /// something is in it: at first that is what is returned, which must be kept until the sandbox is.
+    pub fn create(
+        &self,
+        host: &Host,
+        spec: &Spec,
+        id: &str,
+    ) -> Result<Option<Placeholder>, CgroupError> {
+        let Some(scope) = &self.scope else {
+            return self.create_files(host).map(|()| None);
+        };
+        self.check_vacant()?;
+        let made = scope
+            .start(self.version, id, spec)
+            .map_err(CgroupError::from);
+        let made = made.and_then(|placeholder| {
+            self.make(host, Some(&placeholder))?;
+            Ok(Some(placeholder))
+        });
+        if made.is_err() {
+            self.remove().ok();
+        }
+        made
+    }
+
+    fn make(&self, host: &Host, placeholder: Option<&Placeholder>) -> Result<(), CgroupError> {
+        for group in &self.groups {
+            let mut hierarchies = host.hierarchies.iter();
+            let hierarchy = hierarchies
+                .find(|hierarchy| group.path.starts_with(&hierarchy.mount))
+                .ok_or(CgroupError::None)?;
+            make_path(hierarchy, &group.path)?;
+            if self.version == Version::V1 {
+                // Processes live in the directory itself, which then must not pass controllers on.
+                continue;
+            }
+            for leaf in LEAVES {
+                mkdir(&group.path.join(leaf))?;
+            }
+            if let Some(placeholder) = placeholder {
+                let file = group.path.join("kernel/cgroup.procs");
+                std::fs::write(&file, placeholder.pid().to_string()).map_err(io(&file, "join"))?;
+            }
+            host::enable_controllers(&group.path);
+        }
+        Ok(())
     }
 
     /// The directory of `group` in which guest processes live.
@@ -263,24 +300,26 @@ impl Cgroup {
             .any(|name| OF_THE_KERNEL.contains(&name.as_str()))
     }
 
-    /// Files into which a new guest process writes `0` to join. With `Inherited` the groups that a child of
-    /// the app kernel is born into are left out.
-    pub fn guest_files(&self, inherited: Inherited) -> Result<Vec<OwnedFd>, CgroupError> {
+    /// Files into which a child of the app kernel writes `0` to join, but for the groups that it is born into.
+    pub fn guest_files(&self) -> Result<Vec<OwnedFd>, CgroupError> {
         let mut files = Vec::new();
         for group in &self.groups {
-            let file = match (self.version, inherited) {
-                (Version::V1, Inherited::FromKernel) if self.holds_kernel(group) => continue,
-                (Version::V1, _) if group.name != "unified" => group.path.join("tasks"),
-                (Version::V1, _) => group.path.join("cgroup.procs"),
-                (Version::V2, _) => group.path.join("guest/cgroup.procs"),
-            };
-            let opened = File::options()
-                .write(true)
-                .open(&file)
-                .map_err(io(&file, "open"))?;
-            files.push(opened.into());
+            if self.version == Version::V1 && self.holds_kernel(group) {
+                continue;
+            }
+            let file = self.guest_dir(group).join(self.joined_by(group));
+            let opened = File::options().write(true).open(&file);
+            files.push(opened.map_err(io(&file, "open"))?.into());
         }
         Ok(files)
+    }
+
+    /// The file of a directory of `group` into which a single thread writes itself.
+    fn joined_by(&self, group: &Group) -> &'static str {
+        match self.version {
+            Version::V1 if group.name != "unified" => "tasks",
+            _ => "cgroup.procs",
+        }
     }
 
     /// Move a process of the sandbox with all its threads to where the guest belongs.
@@ -315,15 +354,43 @@ impl Cgroup {
         Ok(directories)
     }
 
-    /// Remove every directory; those that are gone already are fine.
+    /// Remove every directory; those that are gone already are fine. A scope whose directories are gone goes by itself:
+    /// that systemd does not answer, which happens on hosts that are short of time, is then no error.
     pub fn remove(&self) -> Result<(), CgroupError> {
+        let stopped = self.scope.as_ref().map_or(Ok(()), Scope::stop);
         let mut first = Ok(());
         for group in &self.groups {
             let result = remove_tree(&group.path);
             first = first.and(result);
         }
-        first
+        match stopped {
+            Err(error) if !error.is_silence() => first.and(Err(error.into())),
+            _ => first,
+        }
     }
+}
+
+/// `linux.cgroupsPath` where cgroups are files.
+fn path_below_root(cgroups_path: &str, id: &str) -> Result<String, SpecError> {
+    let wanted = if cgroups_path.is_empty() {
+        id
+    } else {
+        cgroups_path
+    };
+    let field = "linux.cgroupsPath";
+    if wanted.split(':').count() == 3 && !wanted.contains('/') {
+        let reason = "the systemd form slice:prefix:name needs --systemd-cgroup";
+        return Err(SpecError::unsupported(field, wanted, reason));
+    }
+    let parts: Vec<&str> = wanted
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
+    if parts.is_empty() || parts.contains(&"..") {
+        let reason = "must name a cgroup below the root, without ..";
+        return Err(SpecError::invalid(field, wanted, reason));
+    }
+    Ok(parts.join("/"))
 }
 
 fn is_permission(error: &std::io::Error) -> bool {
@@ -331,15 +398,6 @@ fn is_permission(error: &std::io::Error) -> bool {
         error.raw_os_error(),
         Some(libc::EACCES | libc::EPERM | libc::EROFS)
     )
-}
-
-/// What a guest process has from its parent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inherited {
-    /// It is a child of the app kernel.
-    FromKernel,
-    /// It is a child of a process outside the container.
-    Nothing,
 }
 
 fn mkdir(path: &Path) -> Result<(), CgroupError> {
@@ -436,7 +494,7 @@ mod tests {
                 cgroups_path: path.into(),
                 ..Linux::default()
             };
-            Cgroup::plan(&host(), &linux, "id1")
+            Cgroup::plan(&host(), &linux, "id1", Manager::Files)
         };
         assert_eq!(plan("").expect("default").name, "/id1");
         assert_eq!(plan("/a/./b//c").expect("absolute").name, "/a/b/c");
@@ -455,7 +513,7 @@ mod tests {
 
     #[test]
     fn the_freezer_holds_the_guest_only() {
-        let cgroup = Cgroup::plan(&host(), &Linux::default(), "x").expect("plan");
+        let cgroup = Cgroup::plan(&host(), &Linux::default(), "x", Manager::Files).expect("plan");
         assert!(cgroup.holds_kernel(&cgroup.groups[0]));
         assert!(!cgroup.holds_kernel(&cgroup.groups[1]));
         assert_eq!(cgroup.guests(), Some("/sys/fs/cgroup/freezer/x".into()));

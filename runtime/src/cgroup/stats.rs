@@ -14,6 +14,15 @@ pub fn read(cgroup: &Cgroup) -> Value {
     }
 }
 
+/// How many of the container's processes were killed because it was out of memory.
+pub fn oom_kills(cgroup: &Cgroup) -> u64 {
+    let (group, file) = match cgroup.version {
+        Version::V1 => (cgroup.controller("memory"), "memory.oom_control"),
+        Version::V2 => (cgroup.groups.first(), "memory.events"),
+    };
+    group.map_or(0, |group| entry(&table(&group.path, file), "oom_kill"))
+}
+
 fn number(directory: &Path, file: &str) -> u64 {
     let text = std::fs::read_to_string(directory.join(file)).unwrap_or_default();
     // "max" is no limit.
@@ -67,6 +76,8 @@ fn v1(cgroup: &Cgroup) -> Value {
             "usage": {
                 "total": number(acct, "cpuacct.usage"),
                 "percpu": percpu,
+                "percpu_kernel": by_processor(acct, 2),
+                "percpu_user": by_processor(acct, 1),
                 "kernel": number(acct, "cpuacct.usage_sys"),
                 "user": number(acct, "cpuacct.usage_user"),
             },
@@ -76,6 +87,7 @@ fn v1(cgroup: &Cgroup) -> Value {
                 "throttledTime": entry(&throttled, "throttled_time"),
             },
         },
+        "cpuset": cpuset_v1(dir("cpuset")),
         "memory": {
             "cache": entry(&raw, "cache"),
             "usage": part(""),
@@ -90,6 +102,48 @@ fn v1(cgroup: &Cgroup) -> Value {
         "intel_rdt": {},
         "network_interfaces": null,
     })
+}
+
+/// One column of cpuacct.usage_all: `cpu user system` in nanoseconds.
+fn by_processor(directory: &Path, column: usize) -> Vec<u64> {
+    let text = std::fs::read_to_string(directory.join("cpuacct.usage_all")).unwrap_or_default();
+    let cell = |line: &str| line.split_whitespace().nth(column)?.parse().ok();
+    text.lines().skip(1).filter_map(cell).collect()
+}
+
+fn cpuset_v1(directory: &Path) -> Value {
+    const FLAGS: [&str; 9] = [
+        "cpu_exclusive",
+        "mem_exclusive",
+        "mem_hardwall",
+        "memory_migrate",
+        "memory_pressure",
+        "memory_spread_page",
+        "memory_spread_slab",
+        "sched_load_balance",
+        "sched_relax_domain_level",
+    ];
+    let text = |name: &str| {
+        std::fs::read_to_string(directory.join(format!("cpuset.{name}"))).unwrap_or_default()
+    };
+    let mut members = Map::new();
+    for name in ["cpus", "mems"] {
+        members.insert(name.to_owned(), json!(numbers(&text(name))));
+    }
+    for name in FLAGS {
+        let value: i64 = text(name).trim().parse().unwrap_or(0);
+        members.insert(name.to_owned(), json!(value));
+    }
+    Value::Object(members)
+}
+
+/// The numbers of a list such as `0-2,5`.
+fn numbers(list: &str) -> Vec<u32> {
+    let ranges = list.trim().split(',').filter_map(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(first.parse::<u32>().ok()?..=last.parse::<u32>().ok()?)
+    });
+    ranges.flatten().collect()
 }
 
 /// 0 is "no limit" for runc's readers.
@@ -184,4 +238,15 @@ fn block_v2(directory: &Path) -> Vec<Value> {
         }
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numbers;
+
+    #[test]
+    fn lists_are_spelled_out() {
+        assert_eq!(numbers("0-2,5\n"), [0, 1, 2, 5]);
+        assert!(numbers("\n").is_empty());
+    }
 }

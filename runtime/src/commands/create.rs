@@ -13,10 +13,11 @@ use crate::log::Level;
 use crate::process::ProcessId;
 use crate::rootfs::RootfsError;
 use crate::spec::schedule::{self, Which};
+use crate::spec::types::Resources;
 use crate::spec::{self, Spec, process};
 use crate::state::{Entry, Phase, State, Status};
 use crate::tier::{Blueprint, Committed, Kind, Newborn};
-use crate::{console, namespace};
+use crate::{console, inherited, namespace, systemd};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -38,7 +39,7 @@ pub struct Bundle {
     /// Write the pid of the sandbox to this file
     #[arg(long, value_name = "FILE")]
     pub pid_file: Option<PathBuf>,
-    /// Pass N more descriptors to the container (only 0 is supported)
+    /// Pass N more descriptors to the container: 3, 4 and so on
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub preserve_fds: u32,
     /// Accepted for compatibility: where the root cannot be pivoted (a ramdisk), create fails all the same
@@ -47,20 +48,6 @@ pub struct Bundle {
     /// Accepted for compatibility: guests have no keyrings
     #[arg(long, hide = true)]
     pub no_new_keyring: bool,
-}
-
-impl Bundle {
-    fn check(&self) -> Result<(), RuntimeError> {
-        if self.preserve_fds > 0 {
-            let reason = "passing more descriptors is not implemented yet";
-            return Err(RuntimeError::option(
-                "--preserve-fds",
-                self.preserve_fds,
-                reason,
-            ));
-        }
-        Ok(())
-    }
 }
 
 /// Where the terminal goes.
@@ -84,7 +71,6 @@ pub fn create(
     bundle: &Bundle,
     terminal: Terminal<'_>,
 ) -> Result<(State, Committed), RuntimeError> {
-    bundle.check()?;
     crate::state::check_id(id).map_err(crate::state::StateError::from)?;
     let folder = std::fs::canonicalize(&bundle.path)
         .map_err(RuntimeError::file(&bundle.path, "--bundle"))?;
@@ -96,7 +82,6 @@ pub fn create(
         .process
         .as_ref()
         .ok_or_else(|| in_config(spec::SpecError::missing("process")))?;
-    let process = process::translate(init).map_err(in_config)?;
     let tier = context.sandbox.tier();
     if context.sandbox == Kind::Vm && !crate::rootless::may_map_ids() {
         let reason = "needs root: an ordinary user cannot confine the monitor of a virtual machine";
@@ -104,10 +89,23 @@ pub fn create(
     }
     tier.check(&spec).map_err(in_config)?;
     if let Some(sets) = &init.capabilities {
-        for complaint in spec::capability::unknown(sets, "process.capabilities") {
-            context.log.write(Level::Warning, &complaint.to_string());
+        let unknown: Vec<&str> = spec::capability::unknown(sets).into_iter().collect();
+        if !unknown.is_empty() {
+            // In runc's words.
+            let names = unknown.join(" ");
+            let text = format!(
+                "process.capabilities: ignoring unknown or unavailable capabilities: [{names}]"
+            );
+            context.log.write(Level::Warning, &text);
         }
     }
+    let listening = inherited::listening();
+    let preserved = inherited::take(listening.saturating_add(bundle.preserve_fds))?;
+    let mut process = process::translate(init).map_err(in_config)?;
+    process
+        .env
+        .extend(inherited::listening_environment(listening));
+    systemd::check(&spec).map_err(in_config)?;
     let namespaces = namespace::plan(&spec, &context.store).map_err(in_config)?;
     let host = discover(context)?;
     let cgroup = plan_cgroup(context, &host, &spec, id)?;
@@ -141,14 +139,16 @@ pub fn create(
     state.cgroup.check_vacant()?;
     entry.save(&state)?;
     fault::point("create.state");
-    if context.rootless && state.spec.linux.cgroups_path.is_empty() {
+    let limited = on_host(&state.spec, tier.on_host(&state.spec.linux.resources));
+    let placeholder = if context.rootless && state.spec.linux.cgroups_path.is_empty() {
         state.cgroup.create_where_permitted(&host)?;
+        None
     } else {
-        state.cgroup.create(&host)?;
-    }
+        state.cgroup.create(&host, &limited, id)?
+    };
     fault::point("create.cgroup");
     undo.cgroup = Some(state.cgroup.clone());
-    limits::apply(&state.cgroup, &tier.on_host(&state.spec.linux.resources))?;
+    limits::apply(&state.cgroup, &limited.linux.resources)?;
     devices::apply(&state.cgroup, &devices::rules(&state.spec))?;
     fault::point("create.limits");
     let strace = match strace {
@@ -162,6 +162,7 @@ pub fn create(
         process,
         strace,
         log: context.log.for_sandbox()?,
+        preserved,
     };
     let newborn = tier.create(&blueprint, &mut |sandbox| {
         let known = State {
@@ -172,6 +173,8 @@ pub fn create(
         fault::point("create.mounted");
         run_hooks(&known)
     })?;
+    // The sandbox is where it belongs.
+    drop(placeholder);
     if let Some(init) = &state.spec.process {
         schedule::apply(init, newborn.init.pid, Which::Init)?;
     }
@@ -181,6 +184,13 @@ pub fn create(
     let committed = finish(&entry, &state, bundle, terminal, newborn, &mut undo)?;
     undo.disarm();
     Ok((state, committed))
+}
+
+/// The configuration with the limits that the host's cgroups get.
+fn on_host(spec: &Spec, resources: Resources) -> Spec {
+    let mut spec = spec.clone();
+    spec.linux.resources = resources;
+    spec
 }
 
 /// The host's cgroups. An ordinary user can do without any.
@@ -203,7 +213,7 @@ fn plan_cgroup(
     if context.rootless && linux.cgroups_path.is_empty() {
         linux.cgroups_path = host.beside_own(id);
     }
-    Ok(Cgroup::plan(host, &linux, id)?)
+    Ok(Cgroup::plan(host, &linux, id, context.cgroups)?)
 }
 
 fn finish(

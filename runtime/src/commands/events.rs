@@ -1,12 +1,13 @@
 //! `events`: resource usage as JSON lines, once or at an interval.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use caisson_wire::Shortfall;
 use serde_json::{Value, json};
 
 use super::{Context, print};
 use crate::RuntimeError;
+use crate::cgroup::stats::oom_kills;
 use crate::state::{State, Status};
 use crate::tier;
 
@@ -51,15 +52,32 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError>
     if arguments.stats {
         return Ok(());
     }
-    let ended = || {
-        state
-            .sandbox
-            .is_none_or(|sandbox| sandbox.wait_end(arguments.interval))
-    };
-    while !ended() {
-        line(context, &state)?;
+    follow(context, &state, arguments.interval)
+}
+
+/// Lines of statistics at the interval, and of `oom` as soon as it is seen, until the container ends.
+fn follow(context: &Context, state: &State, interval: Duration) -> Result<(), RuntimeError> {
+    /// How often kills are looked for. They are counted by Linux: none is missed in between.
+    const LOOK: Duration = Duration::from_millis(100);
+    let mut kills = oom_kills(&state.cgroup);
+    let mut next = Instant::now() + interval;
+    loop {
+        let wait = LOOK.min(next.saturating_duration_since(Instant::now()));
+        let ended = state.sandbox.is_none_or(|sandbox| sandbox.wait_end(wait));
+        // A cgroup that is gone counts nothing any more.
+        let now = oom_kills(&state.cgroup);
+        for _ in kills..now {
+            print(&format!("{}\n", json!({"type": "oom", "id": state.id})))?;
+        }
+        kills = kills.max(now);
+        if ended {
+            return Ok(());
+        }
+        if Instant::now() >= next {
+            line(context, state)?;
+            next = Instant::now() + interval;
+        }
     }
-    Ok(())
 }
 
 fn line(context: &Context, state: &State) -> Result<(), RuntimeError> {

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use super::create::write_pid;
 use super::{Context, foreground};
 use crate::RuntimeError;
-use crate::console;
+use crate::cgroup::below::Below;
+use crate::log::Level;
 use crate::spec::types::{Capabilities, Process};
-use crate::spec::{check, load_process, process};
+use crate::spec::{check, load_process, process, schedule};
 use crate::state::{State, Status};
 use crate::tier::{self, ConsoleSize, Exec};
+use crate::{console, inherited};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -41,6 +43,7 @@ pub struct Arguments {
     pub cap: Vec<String>,
     #[arg(long)]
     pub no_new_privs: bool,
+    /// Pass N more descriptors to the process: 3, 4 and so on
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub preserve_fds: u32,
     /// Not supported
@@ -49,9 +52,10 @@ pub struct Arguments {
     /// Not supported
     #[arg(long, value_name = "LABEL")]
     pub process_label: Option<String>,
-    /// Not supported
+    /// Run the process in a cgroup below the container's; on cgroup v1 CONTROLLER,...:PATH names one of some
+    /// hierarchies only
     #[arg(long, value_name = "PATH")]
-    pub cgroup: Option<String>,
+    pub cgroup: Vec<String>,
     /// Exec in a paused container: it will run once that is resumed
     #[arg(long)]
     pub ignore_paused: bool,
@@ -72,19 +76,22 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<u8, RuntimeError>
     let wanted = wanted(arguments, &state)?;
     check_terminal(arguments, wanted.terminal)?;
     let process = process::translate(&wanted)?;
+    tell_affinity(context, &wanted)?;
     let size = wanted.console_size.clone().unwrap_or_default();
     let console = process.terminal.then_some(ConsoleSize {
         rows: size.height as u16,
         columns: size.width as u16,
     });
+    let preserved = inherited::take(arguments.preserve_fds)?;
     let exec = Exec {
         state: &state,
         entry: &entry,
-        cgroup: &state.cgroup,
+        below: Below::parse(&arguments.cgroup)?,
         process,
         document: &wanted,
         console,
         stdio: None,
+        preserved,
     };
     let running = tier::of(&state)?.exec(&exec)?;
     let result = hand_over(arguments, &running);
@@ -102,6 +109,16 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<u8, RuntimeError>
     foreground::stay(running.process.pid, Some(running.process), relayed)
 }
 
+/// In the words by which suites look for it.
+fn tell_affinity(context: &Context, wanted: &Process) -> Result<(), RuntimeError> {
+    if let Some(mask) = schedule::first_affinity(wanted)? {
+        context
+            .log
+            .write(Level::Debug, &format!("affinity: {mask:#x}"));
+    }
+    Ok(())
+}
+
 fn hand_over(arguments: &Arguments, running: &tier::Running) -> Result<(), RuntimeError> {
     if let (Some(socket), Some(master)) = (&arguments.console_socket, &running.console) {
         console::send(socket, master)?;
@@ -113,18 +130,9 @@ fn hand_over(arguments: &Arguments, running: &tier::Running) -> Result<(), Runti
 }
 
 fn refuse(arguments: &Arguments) -> Result<(), RuntimeError> {
-    if arguments.preserve_fds > 0 {
-        let reason = "passing more descriptors is not implemented yet";
-        return Err(RuntimeError::option(
-            "--preserve-fds",
-            arguments.preserve_fds,
-            reason,
-        ));
-    }
     let values = [
         ("--apparmor", &arguments.apparmor),
         ("--process-label", &arguments.process_label),
-        ("--cgroup", &arguments.cgroup),
     ];
     values
         .into_iter()

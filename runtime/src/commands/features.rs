@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::print_json;
 use crate::RuntimeError;
-use crate::spec::{capability, default::OCI_VERSION};
+use crate::spec::{capability, default::OCI_VERSION, memory_policy};
 use crate::transport;
 
 #[derive(Debug, clap::Args)]
@@ -90,7 +90,7 @@ fn document() -> Value {
         "linux": {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             "capabilities": &capability::NAMES[..],
-            "cgroup": {"v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true},
+            "cgroup": {"v1": true, "v2": true, "systemd": true, "systemdUser": false, "rdma": true},
             "seccomp": {
                 "enabled": true,
                 "actions": ["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS",
@@ -106,7 +106,7 @@ fn document() -> Value {
             "intelRdt": {"enabled": false},
             "mountExtensions": {"idmap": {"enabled": true}},
             "netDevices": {"enabled": false},
-            "memoryPolicy": {},
+            "memoryPolicy": {"modes": memory_policy::modes(), "flags": memory_policy::flags()},
         },
         "annotations": {
             "io.caisson.version": env!("CARGO_PKG_VERSION"),

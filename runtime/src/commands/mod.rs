@@ -22,6 +22,7 @@ pub mod state;
 pub mod update;
 
 use crate::RuntimeError;
+use crate::cgroup::Manager;
 use crate::cli::{Cli, Command};
 use crate::debugging::Debugging;
 use crate::log::Log;
@@ -36,6 +37,8 @@ pub struct Context {
     pub sandbox: Kind,
     pub log: Log,
     pub debugging: Debugging,
+    /// Who makes the cgroups of new containers.
+    pub cgroups: Manager,
     /// Do without cgroups where they cannot be used.
     pub rootless: bool,
 }
@@ -52,6 +55,7 @@ pub fn run(cli: Cli) -> Result<u8, RuntimeError> {
         rootless: cli.global.rootless.applies(),
         log: cli.global.log(),
         debugging: cli.global.debugging(),
+        cgroups: cli.global.cgroups(),
     };
     let done = |result: Result<(), RuntimeError>| result.map(|()| 0);
     match cli.command {

@@ -39,8 +39,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError>
     } else {
         &arguments.options[..]
     };
+    // Named as well: to select the caller's own processes, which is ps' habit, would be to select none.
+    let named: Vec<String> = pids.iter().map(ToString::to_string).collect();
     let output = Command::new("ps")
         .args(options)
+        .args(["-p", &named.join(",")])
         .output()
         .map_err(RuntimeError::step("execute ps"))?;
     if !output.status.success() {

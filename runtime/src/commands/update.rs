@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Context;
-use crate::cgroup::limits;
+use crate::cgroup::{CgroupError, limits};
 use crate::spec::load;
 use crate::spec::types::{Pids, Resources};
 use crate::state::Status;
@@ -103,7 +103,13 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError>
     complete(&mut wanted, &known);
     let tier = tier::of(&state)?;
     tier.limit(&entry, &wanted)?;
-    limits::apply(&state.cgroup, &tier.on_host(&wanted))?;
+    let limits = tier.on_host(&wanted);
+    if let Some(scope) = &state.cgroup.scope {
+        scope
+            .update(state.cgroup.version, &limits)
+            .map_err(CgroupError::from)?;
+    }
+    limits::apply(&state.cgroup, &limits)?;
     remember(&mut state.spec.linux.resources, &wanted);
     Ok(entry.save(&state)?)
 }

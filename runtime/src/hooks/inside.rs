@@ -11,6 +11,7 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::HookError;
 use crate::RuntimeError;
+use crate::cgroup::below::Below;
 use crate::spec::process::translate;
 use crate::spec::types::{Hook, Process};
 use crate::state::{Entry, State, Status};
@@ -45,11 +46,12 @@ fn run_one(entry: &Entry, state: &State, index: usize, hook: &Hook) -> Result<()
     let exec = Exec {
         state,
         entry,
-        cgroup: &state.cgroup,
+        below: Below::default(),
         process: process(state, hook)?,
         document: &unscheduled,
         console: None,
         stdio: Some([input.as_fd(), null.as_fd(), null.as_fd()]),
+        preserved: Vec::new(),
     };
     let running = tier::of(state)?
         .exec(&exec)

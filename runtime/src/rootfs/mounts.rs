@@ -54,9 +54,18 @@ pub fn attach(context: &Context<'_>, index: usize, entry: &Mount) -> Result<(), 
     };
     let field = format!("mounts[{index}].destination");
     let fail = |step| at(&field, &entry.destination, step);
+    refuse_link(context, &field, entry, &options)?;
+    let covered = target::open(context.root, &entry.destination)
+        .and_then(|found| rustix::fs::fstat(found))
+        .ok();
+    let covered_mode = covered.map(|stat| stat.st_mode & 0o7777);
     let target =
         target::open_or_make(context.root, &entry.destination, missing).map_err(fail("resolve"))?;
-    mount_one(context, index, entry, &options, &target, source.as_ref())?;
+    let place = Place {
+        target: &target,
+        covered_mode,
+    };
+    mount_one(context, index, entry, &options, &place, source.as_ref())?;
     // Once more, to see what is mounted there now.
     let top = target::open(context.root, &entry.destination).map_err(fail("resolve"))?;
     if !matches!(options.kind, Kind::Cgroup) {
@@ -69,6 +78,34 @@ pub fn attach(context: &Context<'_>, index: usize, entry: &Mount) -> Result<(), 
         mount_change(by_descriptor(&top), *kind).map_err(fail("change propagation"))?;
     }
     Ok(())
+}
+
+/// Where a mount goes.
+struct Place<'a> {
+    target: &'a OwnedFd,
+    /// Permissions of what was there before.
+    covered_mode: Option<u32>,
+}
+
+/// An image that makes /proc or /sys a link decides where what runtimes mask there ends up. Refused in runc's words.
+fn refuse_link(
+    context: &Context<'_>,
+    field: &str,
+    entry: &Mount,
+    options: &Options,
+) -> Result<(), RootfsError> {
+    let guarded = matches!(options.kind, Kind::Proc | Kind::Sysfs);
+    if !guarded || !target::is_link(context.root, &entry.destination) {
+        return Ok(());
+    }
+    Err(RootfsError::Served {
+        field: field.to_owned(),
+        value: entry.destination.clone(),
+        message: format!(
+            "filesystem \"{}\" must be mounted on ordinary directory",
+            entry.kind
+        ),
+    })
 }
 
 fn bind_source<'a>(
@@ -98,9 +135,10 @@ fn mount_one(
     index: usize,
     entry: &Mount,
     options: &Options,
-    target: &OwnedFd,
+    at_place: &Place<'_>,
     source: Option<&Source<'_>>,
 ) -> Result<(), RootfsError> {
+    let target = at_place.target;
     let place = by_descriptor(target);
     let field = format!("mounts[{index}]");
     let fail = |step| at(&field, &entry.destination, step);
@@ -127,7 +165,7 @@ fn mount_one(
             mount_bind(by_descriptor(source), place).map_err(fail("bind mount"))
         }
         (Kind::Bind { .. }, None) => Err(fail("bind mount")(rustix::io::Errno::INVAL)),
-        (Kind::Tmpfs, _) => tmpfs(context, index, entry, options, target),
+        (Kind::Tmpfs, _) => tmpfs(context, index, entry, options, at_place),
         (Kind::Devpts, _) => {
             filesystem(entry, &place, flags, &devpts_data(options)).map_err(fail("mount devpts"))
         }
@@ -173,8 +211,9 @@ fn tmpfs(
     index: usize,
     entry: &Mount,
     options: &Options,
-    target: &OwnedFd,
+    place: &Place<'_>,
 ) -> Result<(), RootfsError> {
+    let target = place.target;
     let field = format!("mounts[{index}]");
     let fail = |step| at(&field, &entry.destination, step);
     let covered = options
@@ -188,7 +227,7 @@ fn tmpfs(
         entry,
         &by_descriptor(target),
         flags,
-        &tmpfs_data(options, target),
+        &tmpfs_data(options, place.covered_mode),
     )
     .map_err(fail("mount tmpfs"))?;
     if let Some(from) = covered {
@@ -200,16 +239,13 @@ fn tmpfs(
     Ok(())
 }
 
-/// Without a mode of its own a tmpfs takes that of the directory it covers, as runc has it.
-fn tmpfs_data(options: &Options, target: &OwnedFd) -> String {
-    if options
-        .data
-        .split(',')
-        .any(|option| option.starts_with("mode="))
-    {
+/// Without a mode of its own a tmpfs takes that of the directory it covers, and where there was none Linux's own (1777),
+/// as runc has it.
+fn tmpfs_data(options: &Options, covered_mode: Option<u32>) -> String {
+    let mut words = options.data.split(',');
+    let (Some(mode), false) = (covered_mode, words.any(|word| word.starts_with("mode="))) else {
         return options.data.clone();
-    }
-    let mode = rustix::fs::fstat(target).map_or(0o755, |stat| stat.st_mode & 0o7777);
+    };
     let separator = if options.data.is_empty() { "" } else { "," };
     format!("{}{separator}mode={mode:o}", options.data)
 }

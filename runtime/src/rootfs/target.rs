@@ -122,6 +122,15 @@ fn make(directory: BorrowedFd<'_>, name: &str, kind: Missing) -> Result<OwnedFd,
     rustix::fs::openat(directory, name, flags, Mode::empty())
 }
 
+/// Whether the last part of the path is a symbolic link.
+pub fn is_link(root: BorrowedFd<'_>, path: &str) -> bool {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)
+        .and_then(|found| rustix::fs::fstat(found))
+        .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink())
+}
+
 /// The directory that holds the last component of `path` (made if missing), and that component.
 pub fn parent_of(root: BorrowedFd<'_>, path: &str) -> Result<(OwnedFd, String), Errno> {
     let mut parts: Vec<String> = components(path).collect();

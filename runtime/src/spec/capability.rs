@@ -1,5 +1,7 @@
 //! Names of capabilities, capabilities(7).
 
+use std::collections::BTreeSet;
+
 use caisson_wire::CapabilitySets;
 
 use super::SpecError;
@@ -81,26 +83,36 @@ pub fn sets(from: &Capabilities) -> CapabilitySets {
     }
 }
 
-/// A complaint about every name that is none: the specification wants a warning and no failure.
-pub fn unknown(from: &Capabilities, field: &str) -> Vec<SpecError> {
-    let kinds = [
-        ("bounding", &from.bounding),
-        ("effective", &from.effective),
-        ("inheritable", &from.inheritable),
-        ("permitted", &from.permitted),
-        ("ambient", &from.ambient),
+/// The names that are none, each once: the specification wants a warning and no failure.
+pub fn unknown(from: &Capabilities) -> BTreeSet<&str> {
+    let sets = [
+        &from.bounding,
+        &from.effective,
+        &from.inheritable,
+        &from.permitted,
+        &from.ambient,
     ];
-    let mut found = Vec::new();
-    for (kind, names) in kinds {
-        for (index, name) in names.iter().enumerate() {
-            if bit(name).is_none() {
-                let field = format!("{field}.{kind}[{index}]");
-                let reason = "no such capability: ignored";
-                found.push(SpecError::invalid(field, name, reason));
-            }
+    let names = sets.into_iter().flatten().map(String::as_str);
+    names.filter(|name| bit(name).is_none()).collect()
+}
+
+/// capset(2): what is inheritable must be in the bounding set.
+pub fn check(from: &Capabilities, field: &str) -> Result<(), SpecError> {
+    let wanted = sets(from);
+    let outside = |name: &&String| {
+        bit(name).is_some_and(|bit| wanted.inheritable & bit & !wanted.bounding != 0)
+    };
+    match from.inheritable.iter().find(outside) {
+        Some(name) => {
+            let reason = "operation not permitted: it is not in the bounding set";
+            Err(SpecError::invalid(
+                format!("{field}.inheritable"),
+                name,
+                reason,
+            ))
         }
+        None => Ok(()),
     }
-    found
 }
 
 #[cfg(test)]
@@ -116,17 +128,26 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_grants_nothing_and_is_named_with_its_place() {
+    fn an_unknown_name_grants_nothing_and_is_told() {
         let from = Capabilities {
             permitted: vec!["CAP_KILL".into(), "CAP_FLY".into()],
             ..Capabilities::default()
         };
         assert_eq!(sets(&from).permitted, 1 << 5);
-        let found = unknown(&from, "process.capabilities");
-        assert_eq!(found.len(), 1);
-        assert_eq!(
-            found[0].to_string(),
-            "process.capabilities.permitted[1]: \"CAP_FLY\": no such capability: ignored"
-        );
+        assert_eq!(Vec::from_iter(unknown(&from)), ["CAP_FLY"]);
+    }
+
+    #[test]
+    fn what_is_inheritable_is_bounding() {
+        let from = |bounding: &[&str]| Capabilities {
+            bounding: bounding.iter().map(|name| (*name).to_owned()).collect(),
+            inheritable: vec!["CAP_KILL".into()],
+            ..Capabilities::default()
+        };
+        check(&from(&["CAP_KILL"]), "c").expect("within");
+        let error = check(&from(&["CAP_CHOWN"]), "c")
+            .expect_err("outside")
+            .to_string();
+        assert!(error.contains("c.inheritable: \"CAP_KILL\""), "{error}");
     }
 }

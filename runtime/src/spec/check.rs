@@ -5,7 +5,7 @@ mod namespaces;
 mod process;
 
 use super::types::{Hook, Spec};
-use super::{SpecError, seccomp};
+use super::{SpecError, memory_policy, seccomp};
 use crate::rootfs::options;
 
 pub use process::process;
@@ -28,6 +28,7 @@ const CHECKS: &[Check] = &[
     namespaces::sysctls,
     labels,
     personality,
+    |spec| memory_policy::translate(&spec.linux.memory_policy).map(drop),
     namespaces::time_offsets,
     later,
     seccomp::check,
@@ -287,7 +288,6 @@ fn later(spec: &Spec) -> Result<(), SpecError> {
     let linux = &spec.linux;
     let fields = [
         ("linux.intelRdt", &linux.intel_rdt),
-        ("linux.memoryPolicy", &linux.memory_policy),
         ("linux.netDevices", &linux.net_devices),
     ];
     refuse_present(&fields, "not implemented yet")

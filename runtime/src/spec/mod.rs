@@ -13,6 +13,7 @@ pub mod default;
 pub mod error;
 pub mod home;
 pub mod load;
+pub mod memory_policy;
 pub mod process;
 pub mod rlimit;
 pub mod schedule;

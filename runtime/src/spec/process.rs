@@ -8,7 +8,10 @@ use super::{SpecError, capability, rlimit};
 /// Translate a checked process. Absent capabilities mean none, as the specification has it.
 pub fn translate(from: &Process) -> Result<ProcessSpec, SpecError> {
     let capabilities = match &from.capabilities {
-        Some(sets) => capability::sets(sets),
+        Some(sets) => {
+            capability::check(sets, "process.capabilities")?;
+            capability::sets(sets)
+        }
         None => CapabilitySets::default(),
     };
     Ok(ProcessSpec {

@@ -92,6 +92,17 @@ pub fn apply(process: &Process, pid: i32, which: Which) -> Result<(), SpecError>
     Ok(())
 }
 
+/// The processors, up to 127, that a process of `exec` begins on, as a mask; `None` where it is not said.
+pub fn first_affinity(process: &Process) -> Result<Option<u128>, SpecError> {
+    let Some(wanted) = process.exec_cpu_affinity.as_ref() else {
+        return Ok(None);
+    };
+    let list = processors(&wanted.initial, "process.execCPUAffinity.initial")?;
+    let bits = list.iter().filter(|processor| **processor < 128);
+    let mask = bits.fold(0, |mask, processor| mask | 1 << *processor);
+    Ok(Some(mask).filter(|mask| *mask != 0))
+}
+
 fn number_of<N: Copy>(table: &[(&str, N)], field: String, name: &str) -> Result<N, SpecError> {
     table
         .iter()

@@ -145,9 +145,10 @@ shape! {
         intel_rdt: Option<Value>,
         personality: Option<Personality>,
         time_offsets: TimeOffsets,
-        memory_policy: Option<Value>,
+        memory_policy: Option<MemoryPolicy>,
         net_devices: Option<Value>,
     }
+    MemoryPolicy { mode: String, nodes: String, flags: Vec<String>, }
     Personality { domain: String, flags: Vec<String>, }
     TimeOffsets { monotonic: Option<TimeOffset>, boottime: Option<TimeOffset>, }
     TimeOffset { secs: i64, nanosecs: u32, }
@@ -245,8 +246,9 @@ shape! {
     Network {
         #[serde(rename = "classID")]
         class_id: Option<u32>,
-        priorities: Vec<Value>,
+        priorities: Vec<NetworkPriority>,
     }
+    NetworkPriority { name: String, priority: u32, }
 }
 
 impl Linux {

@@ -236,6 +236,7 @@ mod tests {
                 version: Version::V1,
                 name: "/x".into(),
                 groups: vec![],
+                scope: None,
             },
             transport: Default::default(),
             spec: crate::spec::default::spec(),

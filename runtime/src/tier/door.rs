@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
-use caisson_wire::{Request, Response};
+use caisson_wire::{ProcessSpec, Request, Response};
 use rustix::io::FdFlags;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
@@ -132,4 +132,17 @@ pub(super) fn spawn(
         .envs(fault::inherited())
         .spawn()
         .map_err(RuntimeError::step("execute the sandbox process"))
+}
+
+/// The null device for a sandbox process whose container has a terminal, `None` for any other. What runs a terminal's
+/// container may read our output to its end, which must not be that of the sandbox.
+pub(super) fn silence(process: &ProcessSpec) -> Result<Option<OwnedFd>, RuntimeError> {
+    if !process.terminal {
+        return Ok(None);
+    }
+    let null = std::path::Path::new("/dev/null");
+    let opened = std::fs::File::options().read(true).write(true).open(null);
+    Ok(Some(
+        opened.map_err(RuntimeError::file(null, "open"))?.into(),
+    ))
 }

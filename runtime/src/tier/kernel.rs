@@ -19,7 +19,7 @@ use caisson_wire::{BootReply, Request, Response, Shortfall};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde_json::Value;
 
-use super::door::{Door, ask, converse, listen, spawn};
+use super::door::{Door, ask, converse, listen, silence, spawn};
 use super::life::LifeLine;
 use super::{Blueprint, ConsoleSize, Exec, Newborn, OnMounted, Running, Tier};
 use crate::RuntimeError;
@@ -63,7 +63,9 @@ impl Tier for KernelTier {
             None,
         )
         .map_err(RuntimeError::step("socketpair"))?;
-        let child = spawn(PROCESS_NAME, blueprint.entry.id(), &theirs, None)?;
+        let null = silence(&blueprint.process)?;
+        let stdio = null.as_ref().map(|null| [null.as_fd(); 3]);
+        let child = spawn(PROCESS_NAME, blueprint.entry.id(), &theirs, stdio)?;
         drop(theirs);
         let pid = child.id() as i32;
         let (line, life_end) = LifeLine::of(child)?;
@@ -86,6 +88,7 @@ impl Tier for KernelTier {
         fds.extend(blueprint.strace.iter().map(|(file, _)| file.as_fd()));
         fds.extend(blueprint.log.iter().map(|(file, _)| file.as_fd()));
         fds.extend(lent.iter().flat_map(Opened::fds));
+        fds.extend(blueprint.preserved.iter().map(AsFd::as_fd));
         let sent = caisson_wire::send(boot.as_fd(), &Down::Build(Box::new(description)), &fds);
         drop(fds);
         drop((control, life_end, lent, user));

@@ -19,13 +19,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::RuntimeError;
-use crate::cgroup::Cgroup;
+use crate::cgroup::below::Below;
 use crate::log::Format;
 use crate::namespace::Namespaces;
 use crate::process::ProcessId;
 use crate::spec::types::{Process, Resources};
 use crate::spec::{Spec, SpecError};
 use crate::state::{Entry, State};
+use crate::systemd;
 
 /// What a sandbox is made from.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct Blueprint<'a> {
     pub strace: Option<(File, TraceScope)>,
     /// The runtime's own log, if it is to hear of everything.
     pub log: Option<(File, Format)>,
+    /// What the init process has at 3, 4 and so on.
+    pub preserved: Vec<OwnedFd>,
 }
 
 /// A sandbox that stands and waits for `start`.
@@ -58,13 +61,16 @@ pub struct Newborn {
 pub struct Exec<'a> {
     pub state: &'a State,
     pub entry: &'a Entry,
-    pub cgroup: &'a Cgroup,
+    /// Where it starts, if not in the container's own cgroups.
+    pub below: Below,
     pub process: ProcessSpec,
     /// What `process` was made from: its scheduling attributes are set from outside.
     pub document: &'a Process,
     pub console: Option<ConsoleSize>,
     /// Standard input, output and error without a terminal; our own if `None`.
     pub stdio: Option<[BorrowedFd<'a>; 3]>,
+    /// What the process has at 3, 4 and so on.
+    pub preserved: Vec<OwnedFd>,
 }
 
 /// Size of a terminal in characters.
@@ -155,6 +161,7 @@ pub enum Role {
     Vm,
     VmExec,
     Monitor,
+    Placeholder,
 }
 
 impl Role {
@@ -164,6 +171,7 @@ impl Role {
             (vm::PROCESS_NAME, Role::Vm),
             (vm::EXEC_NAME, Role::VmExec),
             (vm::MONITOR_NAME, Role::Monitor),
+            (systemd::PROCESS_NAME, Role::Placeholder),
         ];
         let mut found = known.into_iter().filter(|(known, _)| name == *known);
         found.next().map(|(_, role)| role)
@@ -176,6 +184,7 @@ impl Role {
             Role::Vm => vm::birth::main(arguments.map(text)),
             Role::VmExec => vm::exec::main(arguments.map(text)),
             Role::Monitor => vm::monitor::main(arguments),
+            Role::Placeholder => systemd::placeholder_main(),
         }
     }
 }

@@ -28,7 +28,7 @@ use caisson_wire::{Request, Shortfall};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde_json::Value;
 
-use super::door::{ask, listen, spawn};
+use super::door::{ask, listen, silence, spawn};
 use super::life::LifeLine;
 use super::{Blueprint, Exec, Newborn, OnMounted, Running, Tier};
 use crate::RuntimeError;
@@ -61,6 +61,7 @@ impl Tier for VmTier {
             let reason = "the calls of a guest in a virtual machine are not seen";
             return Err(RuntimeError::option("--strace", "true", reason));
         }
+        refuse_preserved(blueprint.preserved.len())?;
         let description = Description::new(blueprint)?;
         let control = listen(blueprint.entry)?;
         let (boot, theirs) = rustix::net::socketpair(
@@ -70,7 +71,9 @@ impl Tier for VmTier {
             None,
         )
         .map_err(RuntimeError::step("socketpair"))?;
-        let child = spawn(PROCESS_NAME, blueprint.entry.id(), &theirs, None)?;
+        let null = silence(&blueprint.process)?;
+        let stdio = null.as_ref().map(|null| [null.as_fd(); 3]);
+        let child = spawn(PROCESS_NAME, blueprint.entry.id(), &theirs, stdio)?;
         drop(theirs);
         let pid = child.id() as i32;
         let (line, life_end) = LifeLine::of(child)?;
@@ -166,4 +169,13 @@ impl Tier for VmTier {
     fn unblock(&self, _: i32) {
         // Nothing holds a monitor that was sent SIGKILL.
     }
+}
+
+/// A descriptor of the host means nothing in a virtual machine.
+fn refuse_preserved(count: usize) -> Result<(), RuntimeError> {
+    if count == 0 {
+        return Ok(());
+    }
+    let reason = "descriptors of the host cannot be passed into a virtual machine";
+    Err(RuntimeError::option("--preserve-fds", count, reason))
 }

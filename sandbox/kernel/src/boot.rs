@@ -10,7 +10,7 @@ mod spawn;
 
 use std::os::fd::OwnedFd;
 
-use caisson_sys::guest::SpawnError;
+use caisson_sys::guest::{MemoryPolicy, SpawnError};
 use caisson_wire::{ProcessSpec, TraceScope, TransportKind, WireError};
 use rustix::io::Errno;
 
@@ -38,12 +38,15 @@ pub enum NamespaceKind {
     Uts,
 }
 
-/// A device node that the guest may open: `None` stands for every number.
+/// One line of the devices that the guest may use: `None` stands for every number. The last line that is about a device
+/// and an access decides; what none is about is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceRule {
+    pub allow: bool,
     pub kind: DeviceKind,
     pub major: Option<u32>,
     pub minor: Option<u32>,
+    pub access: DeviceAccess,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +55,18 @@ pub enum DeviceKind {
     Block,
 }
 
+bitflags::bitflags! {
+    /// What is done with a device.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct DeviceAccess: u8 {
+        const READ = 1;
+        const WRITE = 2;
+        const MKNOD = 4;
+    }
+}
+
 impl DeviceRule {
-    pub fn covers(&self, kind: DeviceKind, device: u64) -> bool {
+    fn is_about(&self, kind: DeviceKind, device: u64) -> bool {
         self.kind == kind
             && self
                 .major
@@ -62,6 +75,22 @@ impl DeviceRule {
                 .minor
                 .is_none_or(|minor| minor == rustix::fs::minor(device))
     }
+}
+
+/// Whether the rules allow all of `access`.
+pub fn device_allowed(
+    rules: &[DeviceRule],
+    kind: DeviceKind,
+    device: u64,
+    access: DeviceAccess,
+) -> bool {
+    access.iter().all(|one| {
+        rules
+            .iter()
+            .rev()
+            .find(|rule| rule.access.contains(one) && rule.is_about(kind, device))
+            .is_some_and(|rule| rule.allow)
+    })
 }
 
 /// Everything about a container that the app kernel has to know.
@@ -95,6 +124,10 @@ pub struct Boot {
     pub profile: Option<caisson_filter::Profile>,
     /// Execution domain of every guest process, personality(2).
     pub personality: Option<u32>,
+    /// What the init process has at 3, 4 and so on.
+    pub preserved: Vec<OwnedFd>,
+    /// Where memory of guest processes is to come from.
+    pub memory_policy: Option<MemoryPolicy>,
 }
 
 /// How the init process ended.

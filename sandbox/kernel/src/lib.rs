@@ -36,8 +36,8 @@ mod walkers;
 mod watch;
 
 pub use boot::{
-    Boot, BootError, ConsoleSize, DeviceKind, DeviceRule, Held, NamespaceKind, Prepared,
-    Termination, run,
+    Boot, BootError, ConsoleSize, DeviceAccess, DeviceKind, DeviceRule, Held, NamespaceKind,
+    Prepared, Termination, device_allowed, run,
 };
 /// Profiles of a configuration, in the filter's terms.
 pub use caisson_filter as profile;

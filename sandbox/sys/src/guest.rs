@@ -24,6 +24,18 @@ use crate::raw::syscall;
 use crate::user_namespace::Ids;
 use handshake::Handshake;
 
+/// How many descriptors a guest process can be given beside its standard streams.
+pub const MAX_PRESERVED: usize = 240;
+
+/// A memory policy in Linux's numbers, linux/mempolicy.h.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryPolicy {
+    /// MPOL_* with MPOL_F_*.
+    pub mode: u32,
+    /// A bit for each NUMA node, the lowest first.
+    pub nodes: Vec<u64>,
+}
+
 /// What a new guest process gets.
 #[derive(Debug)]
 pub struct Setup<'a> {
@@ -33,6 +45,8 @@ pub struct Setup<'a> {
     pub cgroups: &'a [BorrowedFd<'a>],
     /// Standard input, output and error.
     pub stdio: [BorrowedFd<'a>; 3],
+    /// What it has at 3, 4 and so on; at most [`MAX_PRESERVED`].
+    pub preserved: &'a [BorrowedFd<'a>],
     /// Make standard input the controlling terminal of the new session.
     pub terminal: bool,
     /// Host name of a new UTS namespace.
@@ -43,6 +57,8 @@ pub struct Setup<'a> {
     pub ids: &'a Ids,
     /// File mode creation mask: `umask` is answered natively.
     pub umask: u32,
+    /// Where its memory comes from, set_mempolicy(2); the caller's way if `None`.
+    pub memory_policy: Option<&'a MemoryPolicy>,
     /// Execution domain, personality(2); the caller's if `None`.
     pub personality: Option<u32>,
     /// Rule set to be restricted by, from [`crate::landlock::deny_all`].

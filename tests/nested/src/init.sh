@@ -15,6 +15,7 @@ for word in $(cat /proc/cmdline); do
 	nested.limit=*) limit=${word#*=} ;;
 	nested.time=*) time=${word#*=} ;;
 	nested.marker=*) marker=${word#*=} ;;
+	nested.init=*) init=${word#*=} ;;
 	esac
 done
 for module in $(cat /modules/order); do
@@ -42,10 +43,12 @@ mkdir -p dev/shm dev/pts dev/mqueue
 mount -t tmpfs -o mode=1777 tmpfs dev/shm
 mount -t devpts -o ptmxmode=0666 devpts dev/pts
 mount -t mqueue mqueue dev/mqueue
-mount -t cgroup2 cgroup2 sys/fs/cgroup
-for controller in $(cat sys/fs/cgroup/cgroup.controllers); do
-	echo "+$controller" >sys/fs/cgroup/cgroup.subtree_control
-done
+if [ -z "$init" ]; then
+	mount -t cgroup2 cgroup2 sys/fs/cgroup
+	for controller in $(cat sys/fs/cgroup/cgroup.controllers); do
+		echo "+$controller" >sys/fs/cgroup/cgroup.subtree_control
+	done
+fi
 results=$(sed -n 's/^# results: //p' /job)
 if [ -n "$results" ]; then
 	mkdir -p "./$results"
@@ -62,5 +65,25 @@ $b reboot -f
 X
 export marker limit
 # A real root and not a chroot: user namespaces are refused in a chroot.
+if [ "$init" = systemd ]; then
+	mkdir -p run/systemd/system
+	cat >run/systemd/system/nested.service <<-X
+		[Unit]
+		DefaultDependencies=no
+		[Service]
+		Type=oneshot
+		TimeoutStartSec=infinity
+		Environment=marker=$marker limit=$limit
+		ExecStart=/run/nested/busybox sh /run/nested/main
+		StandardOutput=tty
+		TTYPath=/dev/console
+	X
+	# The host's own units and settings are not the machine's.
+	rm -rf etc/systemd
+	# Nor is a mark by which systemd would think that it is in a container.
+	rm -f .dockerenv
+	mount --move . /
+	exec chroot . /lib/systemd/systemd --unit=nested.service
+fi
 mount --move . /
 exec chroot . /run/nested/busybox sh /run/nested/main

@@ -14,6 +14,16 @@ pub struct Job {
     pub(crate) results: Option<PathBuf>,
     pub(crate) memory_mib: u32,
     pub(crate) limit: Duration,
+    pub(crate) systemd: Option<Hierarchy>,
+}
+
+/// How systemd mounts the cgroup file systems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hierarchy {
+    /// cgroup v2 alone.
+    Unified,
+    /// cgroup v1 alone.
+    Legacy,
 }
 
 impl Job {
@@ -26,6 +36,7 @@ impl Job {
             results: None,
             memory_mib: 2048,
             limit: Duration::from_secs(600),
+            systemd: None,
         }
     }
 
@@ -61,6 +72,13 @@ impl Job {
     #[must_use]
     pub fn memory_mib(mut self, memory_mib: u32) -> Job {
         self.memory_mib = memory_mib;
+        self
+    }
+
+    /// Makes the host's systemd the machine's init, which runs the command as a service.
+    #[must_use]
+    pub fn under_systemd(mut self, hierarchy: Hierarchy) -> Job {
+        self.systemd = Some(hierarchy);
         self
     }
 

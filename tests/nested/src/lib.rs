@@ -20,7 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use cpio::Archive;
-pub use job::Job;
+pub use job::{Hierarchy, Job};
 pub use machine::run;
 
 /// Whether `/dev/kvm` is there and runs guests by hardware virtualisation, so that no machine is needed for that.

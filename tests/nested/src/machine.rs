@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::cpio::Archive;
 use crate::image::{self, BootFiles};
 use crate::serial::Serial;
-use crate::{Job, NestedError};
+use crate::{Hierarchy, Job, NestedError};
 
 const QEMU: &str = "qemu-system-x86_64";
 const VIRTIOFSD: &[&str] = &["/usr/lib/qemu/virtiofsd"];
@@ -139,8 +139,9 @@ fn qemu(job: &Job, files: &BootFiles, initrd: &Path, shares: &[Share], marker: &
         .map_or(0, |now| now.as_secs());
     let append = format!(
         "console=ttyS0 quiet loglevel=3 reboot=t panic=-1 mitigations=off random.trust_cpu=on tsc_early_khz={khz} \
-         nested.limit={} nested.time={now} nested.marker={marker}",
-        job.limit.as_secs().max(1)
+         nested.limit={} nested.time={now} nested.marker={marker}{}",
+        job.limit.as_secs().max(1),
+        job.systemd.map_or("", systemd_options)
     );
     let memory = format!("{}M", job.memory_mib);
     let mut command = Process::command(QEMU);
@@ -168,6 +169,16 @@ fn qemu(job: &Job, files: &BootFiles, initrd: &Path, shares: &[Share], marker: &
             .arg(format!("vhost-user-fs-device,chardev={tag},tag={tag}"));
     }
     command
+}
+
+/// What the kernel's command line says to the machine's init and to systemd.
+fn systemd_options(hierarchy: Hierarchy) -> &'static str {
+    match hierarchy {
+        Hierarchy::Unified => " nested.init=systemd systemd.unified_cgroup_hierarchy=1",
+        Hierarchy::Legacy => {
+            " nested.init=systemd systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1"
+        }
+    }
 }
 
 /// A virtiofsd that serves one directory of the host.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use caisson_nested::Job;
+use caisson_nested::{Hierarchy, Job};
 
 /// All of it in one boot.
 #[test]
@@ -37,4 +37,25 @@ fn has_kvm_cgroup2_a_writable_root_and_reports_the_status() {
     let written = std::fs::read_to_string(results.path().join("file")).expect("a result");
     assert_eq!(written, "it's there\n");
     assert!(!std::path::Path::new("/usr/written").exists());
+}
+
+/// systemd is the init, with either version of cgroups.
+#[test]
+fn runs_commands_under_systemd() {
+    for (hierarchy, kind) in [
+        (Hierarchy::Unified, "cgroup2fs"),
+        (Hierarchy::Legacy, "tmpfs"),
+    ] {
+        let script = "cat /proc/1/comm; stat -f -c %T /sys/fs/cgroup; test -S /run/systemd/private";
+        let job = Job::new(["sh", "-c", script]).under_systemd(hierarchy);
+        let mut lines = Vec::new();
+        let status = caisson_nested::run(&job, &AtomicBool::new(false), &mut |line| {
+            lines.push(line.to_owned());
+        })
+        .expect("the machine reports");
+        assert_eq!(
+            (status, lines.as_slice()),
+            (0, &["systemd".to_owned(), kind.to_owned()][..])
+        );
+    }
 }

@@ -80,8 +80,14 @@ impl Done {
     /// Failed with status 1 and a message that holds all `parts`.
     #[track_caller]
     pub fn refused(self, parts: &[&str]) -> Done {
+        self.refused_with(1, parts)
+    }
+
+    /// The same with another status.
+    #[track_caller]
+    pub fn refused_with(self, status: i32, parts: &[&str]) -> Done {
         assert_eq!(
-            self.status, 1,
+            self.status, status,
             "stdout: {}\nstderr: {}",
             self.stdout, self.stderr
         );

@@ -13,11 +13,11 @@ use super::message::{Description, Down, Up};
 use super::namespaces::{self, Joined};
 use super::{devices, lend, subscriber};
 use crate::RuntimeError;
-use crate::cgroup::{self, Inherited};
+use crate::cgroup;
 use crate::fault;
 use crate::namespace::Origin;
 use crate::rootfs::{KernelMounts, Lent, Nodes, Plan as TreePlan, Tree};
-use crate::spec::{home, seccomp};
+use crate::spec::{home, memory_policy, seccomp};
 use crate::tier::edges;
 use crate::tier::life::{die_with, watch};
 
@@ -110,11 +110,9 @@ fn live(
     }
     let (cgroups, lent) = match &description.lent {
         Some(loan) => lend::receive(loan, &mut fds).ok_or(RuntimeError::SandboxDied)?,
-        None => (
-            description.cgroup.guest_files(Inherited::FromKernel)?,
-            Lent::default(),
-        ),
+        None => (description.cgroup.guest_files()?, Lent::default()),
     };
+    let preserved = fds.collect();
     if belongings.is_none() {
         // Before there are threads, see `join_as_kernel`.
         description.cgroup.join_as_kernel()?;
@@ -148,6 +146,7 @@ fn live(
     let mut kernel_boot = plan(&description, boot, control, join)?;
     kernel_boot.guest_cgroups = cgroups;
     kernel_boot.strace = strace;
+    kernel_boot.preserved = preserved;
     let init = &mut kernel_boot.process;
     init.oom_score_adj = init.oom_score_adj.or(Some(oom_score_adj));
     home::complete(&mut init.env, init.uid, tree.root());
@@ -276,7 +275,7 @@ fn plan(
         guest_cgroups: Vec::new(),
         cgroup_dirs: description.cgroup.directories()?,
         join,
-        devices: devices::openable(&cgroup::devices::rules(spec))?,
+        devices: devices::rules(&cgroup::devices::rules(spec)),
         sysctl: spec
             .linux
             .sysctl
@@ -286,6 +285,8 @@ fn plan(
         readonly_root: spec.root.as_ref().is_some_and(|root| root.readonly),
         transport: description.transport,
         strace: None,
+        preserved: Vec::new(),
+        memory_policy: memory_policy::translate(&spec.linux.memory_policy)?,
         profile: seccomp::profile(spec)?,
         personality: spec.linux.personality(),
     })

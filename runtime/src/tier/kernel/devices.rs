@@ -1,126 +1,105 @@
-//! The device rules of a container in the app kernel's terms: what a guest may open.
+//! The device rules of a container in the app kernel's terms.
 
-use caisson_kernel::{DeviceKind, DeviceRule};
+use caisson_kernel::{DeviceAccess, DeviceKind, DeviceRule};
 
-use crate::RuntimeError;
 use crate::cgroup::devices::Rule;
-use crate::spec::SpecError;
 
-/// The rules that allow opening, after all that is denied before and after them.
-pub(super) fn openable(rules: &[Rule]) -> Result<Vec<DeviceRule>, RuntimeError> {
-    let mut allowed: Vec<DeviceRule> = Vec::new();
-    for rule in rules {
-        let kinds: &[DeviceKind] = match rule.kind {
-            'b' => &[DeviceKind::Block],
-            'c' => &[DeviceKind::Character],
-            _ => &[DeviceKind::Block, DeviceKind::Character],
-        };
-        let all = rule.kind == 'a';
-        let (major, minor) = if all {
-            (None, None)
-        } else {
-            (rule.major, rule.minor)
-        };
-        let opens = rule.access.contains(['r', 'w']);
-        for kind in kinds {
-            let ours = DeviceRule {
-                kind: *kind,
-                major,
-                minor,
-            };
-            let covers = |known: &DeviceRule| {
-                known.kind == *kind
-                    && major.is_none_or(|_| major == known.major)
-                    && minor.is_none_or(|_| minor == known.minor)
-            };
-            if rule.allow && opens {
-                allowed.push(ours);
-            } else if !rule.allow && opens {
-                allowed.retain(|known| !covers(known));
-                let overlaps = |known: &DeviceRule| {
-                    known.kind == *kind
-                        && (known.major.is_none() || known.major == major)
-                        && (known.minor.is_none() || known.minor == minor || minor.is_none())
-                };
-                if let Some(wider) = allowed.iter().find(|known| overlaps(known)) {
-                    let reason = format!(
-                        "an exception from the wider rule {wider:?} is not implemented yet"
-                    );
-                    return Err(
-                        SpecError::unsupported("linux.resources.devices", rule, reason).into(),
-                    );
-                }
-            }
-        }
-    }
-    Ok(allowed)
+/// The same rules in the same order: the last word counts.
+pub(super) fn rules(rules: &[Rule]) -> Vec<DeviceRule> {
+    rules.iter().flat_map(translate).collect()
+}
+
+fn translate(rule: &Rule) -> Vec<DeviceRule> {
+    let kinds: &[DeviceKind] = match rule.kind {
+        'b' => &[DeviceKind::Block],
+        'c' => &[DeviceKind::Character],
+        _ => &[DeviceKind::Block, DeviceKind::Character],
+    };
+    // `a` is about everything, whatever stands behind it.
+    let all = rule.kind == 'a';
+    let letters = [
+        ('r', DeviceAccess::READ),
+        ('w', DeviceAccess::WRITE),
+        ('m', DeviceAccess::MKNOD),
+    ];
+    let named = |letter: char| all || rule.access.contains(letter);
+    let access = letters
+        .into_iter()
+        .filter(|(letter, _)| named(*letter))
+        .map(|(_, access)| access);
+    let access: DeviceAccess = access.collect();
+    let ours = |kind: &DeviceKind| DeviceRule {
+        allow: rule.allow,
+        kind: *kind,
+        major: rule.major.filter(|_| !all),
+        minor: rule.minor.filter(|_| !all),
+        access,
+    };
+    kinds.iter().map(ours).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use caisson_kernel::device_allowed;
+    use rustix::fs::makedev;
+
     use super::*;
-    use crate::cgroup::devices::rules;
+    use crate::cgroup::devices::rules as of_spec;
     use crate::spec::types::DeviceCgroup;
 
-    fn allowed(list: Vec<DeviceCgroup>) -> Result<Vec<DeviceRule>, RuntimeError> {
+    /// What a container with these entries of `linux.resources.devices` may do.
+    fn allowed(
+        list: &[(bool, &str, Option<i64>, Option<i64>, &str)],
+    ) -> impl Fn(char, u64, DeviceAccess) -> bool {
         let mut spec = crate::spec::default::spec();
-        spec.linux.resources.devices = list;
-        openable(&rules(&spec))
-    }
-
-    fn rule(allow: bool, kind: &str, major: Option<i64>, minor: Option<i64>) -> DeviceCgroup {
-        DeviceCgroup {
-            allow,
-            kind: kind.into(),
-            major,
-            minor,
-            access: "rwm".into(),
+        let entries = list
+            .iter()
+            .map(|(allow, kind, major, minor, access)| DeviceCgroup {
+                allow: *allow,
+                kind: (*kind).into(),
+                major: *major,
+                minor: *minor,
+                access: (*access).into(),
+            });
+        spec.linux.resources.devices = entries.collect();
+        let rules = rules(&of_spec(&spec));
+        move |kind, device, access| {
+            let kind = if kind == 'b' {
+                DeviceKind::Block
+            } else {
+                DeviceKind::Character
+            };
+            device_allowed(&rules, kind, device, access)
         }
     }
 
+    const READ: DeviceAccess = DeviceAccess::READ;
+    const WRITE: DeviceAccess = DeviceAccess::WRITE;
+
     #[test]
-    fn what_is_denied_last_is_not_allowed() {
-        let rules = allowed(vec![
-            rule(true, "c", Some(10), Some(200)),
-            rule(false, "", None, None),
-        ])
-        .expect("rules");
-        assert!(rules.iter().all(|rule| rule.major != Some(10)));
-        assert!(
-            rules
-                .iter()
-                .any(|rule| rule.covers(DeviceKind::Character, rustix::fs::makedev(1, 3)))
-        );
-        assert!(
-            !rules
-                .iter()
-                .any(|rule| rule.covers(DeviceKind::Block, rustix::fs::makedev(8, 0)))
-        );
+    fn what_is_denied_last_is_not_allowed_and_the_default_devices_are() {
+        let may = allowed(&[
+            (true, "c", Some(10), Some(200), "rwm"),
+            (false, "", None, None, "rwm"),
+        ]);
+        assert!(!may('c', makedev(10, 200), READ));
+        assert!(may('c', makedev(1, 3), READ | WRITE));
+        assert!(!may('b', makedev(8, 0), READ));
+        // mknod alone does not open.
+        assert!(may('b', makedev(8, 0), DeviceAccess::MKNOD));
     }
 
     #[test]
-    fn mknod_alone_does_not_open_every_device() {
-        let rules = allowed(vec![rule(false, "", None, None)]).expect("rules");
-        assert!(!rules.iter().any(|rule| rule.major.is_none()));
-    }
-
-    #[test]
-    fn privileged_means_all_and_exceptions_are_refused_by_name() {
-        let rules = allowed(vec![rule(true, "a", None, None)]).expect("rules");
-        assert!(
-            rules
-                .iter()
-                .any(|rule| rule.covers(DeviceKind::Block, rustix::fs::makedev(8, 0)))
-        );
-        let error = allowed(vec![
-            rule(true, "a", None, None),
-            rule(false, "b", Some(8), Some(0)),
-        ])
-        .expect_err("exception");
-        assert!(
-            error.to_string().contains("linux.resources.devices")
-                && error.to_string().contains("b 8:0"),
-            "{error}"
-        );
+    fn letters_are_told_apart_and_exceptions_from_wider_rules_hold() {
+        let may = allowed(&[
+            (true, "a", None, None, ""),
+            (false, "b", Some(8), Some(0), "w"),
+            (false, "c", Some(10), None, "rwm"),
+            (true, "c", Some(10), Some(200), "r"),
+        ]);
+        assert!(may('b', makedev(8, 0), READ) && !may('b', makedev(8, 0), WRITE));
+        assert!(may('b', makedev(8, 1), READ | WRITE));
+        assert!(!may('c', makedev(10, 1), READ));
+        assert!(may('c', makedev(10, 200), READ) && !may('c', makedev(10, 200), READ | WRITE));
     }
 }

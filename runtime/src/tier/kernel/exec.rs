@@ -12,10 +12,9 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 
 use super::{Door, converse, entrance, namespaces};
 use crate::RuntimeError;
-use crate::cgroup::Inherited;
 use crate::process::ProcessId;
 use crate::spec::schedule::{self, Which};
-use crate::spec::{home, seccomp};
+use crate::spec::{home, memory_policy, seccomp};
 use crate::tier::{Exec, Running};
 
 /// Ends a process that was not adopted.
@@ -155,10 +154,11 @@ fn spawn(
     null: Option<&OwnedFd>,
 ) -> Result<Guest, RuntimeError> {
     let profile = seccomp::profile(&exec.state.spec)?;
+    let policy = memory_policy::translate(&exec.state.spec.linux.memory_policy)?;
     let filter = caisson_kernel::guest_filter(facts, profile.as_ref());
     let landlock =
         landlock::deny_all(Scope::Files).map_err(RuntimeError::step("landlock_create_ruleset"))?;
-    let files = exec.cgroup.guest_files(Inherited::Nothing)?;
+    let files = exec.state.cgroup.guest_files_below(&exec.below)?;
     let cgroups: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
     let stdio = match (slave, exec.stdio) {
         (Some(slave), _) => [slave.as_fd(); 3],
@@ -172,6 +172,7 @@ fn spawn(
     let stdio = stdio.map(|fd| null.filter(|_| is_null(fd)).map_or(fd, AsFd::as_fd));
     let host_proc =
         std::fs::File::open("/proc").map_err(RuntimeError::file("/proc".as_ref(), "open"))?;
+    let preserved: Vec<BorrowedFd<'_>> = exec.preserved.iter().map(AsFd::as_fd).collect();
     let ids = settle(exec)?;
     let setup = Setup {
         ids: &ids,
@@ -179,6 +180,8 @@ fn spawn(
         filter: &filter,
         cgroups: &cgroups,
         stdio,
+        preserved: &preserved,
+        memory_policy: policy.as_ref(),
         terminal: slave.is_some(),
         hostname: c"",
         landlock: landlock.as_ref().map(AsFd::as_fd),

@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::message::Loan;
 use crate::RuntimeError;
-use crate::cgroup::Inherited;
 use crate::rootfs::Lent;
 use crate::tier::Blueprint;
 
@@ -17,7 +16,7 @@ pub(super) struct Opened {
 impl Opened {
     pub(super) fn new(from: &Blueprint<'_>, user: &OwnedFd) -> Result<Opened, RuntimeError> {
         Ok(Opened {
-            cgroups: from.state.cgroup.guest_files(Inherited::FromKernel)?,
+            cgroups: from.state.cgroup.guest_files()?,
             tree: Lent::prepare(&from.state.spec, &from.state.bundle, user.as_fd())?,
         })
     }

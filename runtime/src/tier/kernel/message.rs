@@ -30,7 +30,8 @@ pub(super) struct Description {
     pub(super) strace: Option<TraceScope>,
     /// Then the runtime's log.
     pub(super) log: Option<Format>,
-    /// What is lent to a sandbox in a user namespace of its own comes last.
+    /// What is lent to a sandbox in a user namespace of its own comes then, and last what is preserved for the init
+    /// process.
     pub(super) lent: Option<Loan>,
 }
 

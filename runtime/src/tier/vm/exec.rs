@@ -17,6 +17,11 @@ use crate::tier::door::spawn;
 use crate::tier::{Exec, Running, edges};
 
 pub(super) fn exec(exec: &Exec<'_>) -> Result<Running, RuntimeError> {
+    super::refuse_preserved(exec.preserved.len())?;
+    if !exec.below.is_empty() {
+        let reason = "cgroups in a virtual machine are not the host's";
+        return Err(RuntimeError::option("--cgroup", "", reason));
+    }
     let (boot, theirs) = rustix::net::socketpair(
         AddressFamily::UNIX,
         SocketType::SEQPACKET,
@@ -28,7 +33,7 @@ pub(super) fn exec(exec: &Exec<'_>) -> Result<Running, RuntimeError> {
         id: exec.state.id.clone(),
         folder: exec.entry.folder().to_owned(),
         process: guest::process_document(&exec.process),
-        cgroup: exec.cgroup.clone(),
+        cgroup: exec.state.cgroup.clone(),
         terminal: exec.console,
     };
     let mut child = spawn(EXEC_NAME, exec.entry.id(), &theirs, exec.stdio)?;

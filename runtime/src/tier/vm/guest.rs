@@ -93,6 +93,10 @@ pub(super) fn check(spec: &Spec) -> Result<(), SpecError> {
             reason,
         );
     }
+    if let Some(policy) = &spec.linux.memory_policy {
+        let reason = "the agent does not set it";
+        return refuse("linux.memoryPolicy.mode".into(), &policy.mode, reason);
+    }
     if let Some(process) = &spec.process {
         let schedules = [
             ("process.scheduler", process.scheduler.is_some()),

@@ -1,7 +1,7 @@
 //! How large a machine is, and what its host gives it.
 
 use crate::cgroup::limits::or_max;
-use crate::cgroup::limits_v2::weight_of_shares;
+use crate::cgroup::limits::weight_of_shares;
 use crate::spec::types::Resources;
 
 /// What the guest kernel and the agent take of a machine's memory.

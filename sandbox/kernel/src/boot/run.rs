@@ -111,7 +111,9 @@ fn stand_up(mut prepared: Prepared, mut boot: Boot) -> Result<Sandbox, BootError
         .map_err(BootError::host("open a terminal in /dev/pts"))?;
     take_own_null_device().map_err(BootError::host("replace the host's /dev/null"))?;
     give_stdio_to(boot.process.uid);
-    let (init, boot, console) = spawn::init(&kernel, boot, console)?;
+    let (init, mut boot, console) = spawn::init(&kernel, boot, console)?;
+    // They are the guest's now; an end of a pipe must not stay open here.
+    boot.preserved.clear();
     let kill_on_error = KillOnDrop(Some(init.pidfd.as_fd()));
     limits::apply(&kernel, init.pid, &boot.process)?;
     if let Some(context) = &init.proc_context {

@@ -82,10 +82,13 @@ fn spawn(kernel: &Kernel, boot: &Boot, console: Option<&Console>) -> Result<Gues
         what: "hostname",
         errno: Errno::INVAL,
     })?;
+    let preserved: Vec<BorrowedFd<'_>> = boot.preserved.iter().map(AsFd::as_fd).collect();
     let setup = Setup {
         filter: &filter,
         cgroups: &cgroups,
         stdio,
+        preserved: &preserved,
+        memory_policy: boot.memory_policy.as_ref(),
         terminal: console.is_some(),
         hostname: &hostname,
         host_proc: kernel.host_proc(),

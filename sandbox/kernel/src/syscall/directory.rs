@@ -8,7 +8,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::boot::DeviceKind;
+use crate::boot::{DeviceAccess, DeviceKind, device_allowed};
 use crate::call::Call;
 use crate::reply::Reply;
 
@@ -165,10 +165,8 @@ fn make_node(call: &mut Call<'_>, directory: i32, path: usize) -> Result<Reply, 
     let permissions = masked(call, mode);
     let path = call.path(path)?;
     let listed = |kind| {
-        call.kernel
-            .devices
-            .iter()
-            .any(|rule| rule.covers(kind, device))
+        let may = |access| device_allowed(&call.kernel.devices, kind, device, access);
+        may(DeviceAccess::MKNOD) && (may(DeviceAccess::READ) || may(DeviceAccess::WRITE))
     };
     let allowed = match kind {
         FileType::RegularFile | FileType::Fifo | FileType::Socket => true,

@@ -16,7 +16,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::boot::DeviceKind;
+use crate::boot::{DeviceAccess, DeviceKind, device_allowed};
 use crate::call::{Call, Start};
 use crate::reply::Reply;
 use crate::servant::Identity;
@@ -216,8 +216,10 @@ fn give(call: &mut Call<'_>, request: &Request, file: OwnedFd) -> Result<Reply, 
     let kind = FileType::from_raw_mode(stat.st_mode);
     let wants_nonblock = request.flags.contains(OFlags::NONBLOCK);
     match kind {
-        FileType::CharacterDevice => allowed(call, DeviceKind::Character, stat.st_rdev)?,
-        FileType::BlockDevice => allowed(call, DeviceKind::Block, stat.st_rdev)?,
+        FileType::CharacterDevice => {
+            allowed(call, DeviceKind::Character, stat.st_rdev, request.flags)?
+        }
+        FileType::BlockDevice => allowed(call, DeviceKind::Block, stat.st_rdev, request.flags)?,
         FileType::RegularFile
             if writes(request.flags) && call.kernel.is_executed(stat.st_dev, stat.st_ino) =>
         {
@@ -288,16 +290,26 @@ fn is_read_only(flags: OFlags) -> bool {
     flags.bits() & libc::O_ACCMODE as u32 == libc::O_RDONLY as u32
 }
 
-fn allowed(call: &Call<'_>, kind: DeviceKind, device: u64) -> Result<(), Errno> {
+fn is_both_ways(flags: OFlags) -> bool {
+    flags.bits() & libc::O_ACCMODE as u32 == libc::O_RDWR as u32
+}
+
+/// How the flags use a device.
+fn access(flags: OFlags) -> DeviceAccess {
+    if is_both_ways(flags) {
+        DeviceAccess::READ | DeviceAccess::WRITE
+    } else if is_read_only(flags) {
+        DeviceAccess::READ
+    } else {
+        DeviceAccess::WRITE
+    }
+}
+
+fn allowed(call: &Call<'_>, kind: DeviceKind, device: u64, flags: OFlags) -> Result<(), Errno> {
     // Terminals of the container's own devpts are its own.
     let own_terminal =
         kind == DeviceKind::Character && TERMINALS.contains(&rustix::fs::major(device));
-    let listed = call
-        .kernel
-        .devices
-        .iter()
-        .any(|rule| rule.covers(kind, device));
-    if own_terminal || listed {
+    if own_terminal || device_allowed(&call.kernel.devices, kind, device, access(flags)) {
         Ok(())
     } else {
         Err(Errno::PERM)

@@ -6,7 +6,7 @@
 use std::ffi::CStr;
 
 use super::handshake::Handshake;
-use super::{Reach, Setup};
+use super::{MAX_PRESERVED, Reach, Setup};
 
 pub(super) enum Origin {
     /// First process, born into new namespaces.
@@ -60,6 +60,7 @@ steps! {
     Bounding "drop the capability bounding set",
     Identity "change to the guest's host uid and gid",
     Capabilities "drop all capabilities",
+    MemoryPolicy "set the memory policy",
     Personality "change the personality",
     DeathSignal "PR_SET_PDEATHSIG",
     Orphaned "the app kernel ended during set-up",
@@ -120,6 +121,7 @@ pub(super) fn run(plan: &Plan<'_>) -> ! {
         }
         Origin::Into { init } => child.enter(init),
     }
+    child.memory_policy();
     child.session_and_stdio();
     let (landlock, alive) = child.keep_only(context);
     child.give_up_rights(landlock);
@@ -236,6 +238,23 @@ impl Child<'_> {
         }
     }
 
+    fn memory_policy(&self) {
+        let Some(policy) = self.0.setup.memory_policy else {
+            return;
+        };
+        // Linux counts one less than it is told.
+        let bits = policy.nodes.len() * 64 + 1;
+        let (nodes, bits) = if policy.nodes.is_empty() {
+            (std::ptr::null(), 0)
+        } else {
+            (policy.nodes.as_ptr(), bits)
+        };
+        // SAFETY: reads as many bits, less one, of a live slice as it has, or none.
+        self.need(Step::MemoryPolicy, unsafe {
+            libc::syscall(libc::SYS_set_mempolicy, policy.mode, nodes, bits)
+        });
+    }
+
     fn session_and_stdio(&self) {
         use std::os::fd::AsRawFd;
         // SAFETY: no arguments. It fails only for a process group leader, which a new child is not.
@@ -264,18 +283,19 @@ impl Child<'_> {
         }
     }
 
-    /// Close everything but standard input, output and error, the rule set, the life line and the
-    /// procfs context; returns the first two.
+    /// Close everything but standard input, output and error, what is preserved behind them, the rule set, the
+    /// life line and the procfs context; returns the rule set and the life line.
     fn keep_only(&self, context: i32) -> (i32, i32) {
         use std::os::fd::AsRawFd;
-        let sources = [
+        let own = [
             self.0.alive_read,
             self.0.setup.landlock.map_or(-1, |fd| fd.as_raw_fd()),
             context,
         ];
-        let mut kept = [-1; 3];
+        let preserved = self.0.setup.preserved.iter().map(|fd| fd.as_raw_fd());
+        let mut kept = [-1; OWN + MAX_PRESERVED];
         let mut last = KEPT_FROM - 1;
-        for (slot, source) in kept.iter_mut().zip(sources) {
+        for (slot, source) in kept.iter_mut().zip(own.into_iter().chain(preserved)) {
             if source < 0 {
                 continue;
             }
@@ -286,21 +306,31 @@ impl Child<'_> {
             ) as i32;
             last = *slot;
         }
-        // SAFETY: takes integers; the ranges leave the three duplicates and the standard numbers alone.
+        let (own, preserved) = kept.split_at(OWN);
+        let mut first = 3;
+        for source in preserved.iter().filter(|source| **source >= 0) {
+            // SAFETY: takes integers; whatever had the number has been duplicated if it is still needed.
+            self.need(
+                Step::Descriptors,
+                unsafe { libc::dup2(*source, first) }.into(),
+            );
+            first += 1;
+        }
+        // SAFETY: takes integers; the ranges leave the duplicates and the guest's own numbers alone.
         unsafe {
-            libc::syscall(libc::SYS_close_range, 3, KEPT_FROM - 1, 0);
+            libc::syscall(libc::SYS_close_range, first, KEPT_FROM - 1, 0);
             libc::syscall(libc::SYS_close_range, last + 1, u32::MAX, 0);
         }
-        for number in KEPT_FROM..last {
-            if !kept.contains(&number) {
+        for number in KEPT_FROM..=last {
+            if !own.contains(&number) {
                 // SAFETY: takes an integer.
                 unsafe { libc::close(number) };
             }
         }
-        if kept[2] >= 0 {
-            self.0.handshake.offer_proc_context(kept[2]);
+        if own[2] >= 0 {
+            self.0.handshake.offer_proc_context(own[2]);
         }
-        (kept[1], kept[0])
+        (own[1], own[0])
     }
 
     fn give_up_rights(&self, landlock: i32) {
@@ -469,3 +499,6 @@ fn monotonic_seconds() -> i64 {
 
 /// Descriptor numbers from here on are used while the child sorts its table.
 const KEPT_FROM: i32 = 512;
+
+/// How many descriptors the set-up itself still needs then.
+const OWN: usize = 3;

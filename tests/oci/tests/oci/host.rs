@@ -100,7 +100,7 @@ fn features_and_check_say_what_is_there() {
         features["linux"]["mountExtensions"]["idmap"]["enabled"],
         true
     );
-    assert_eq!(features["linux"]["cgroup"]["systemd"], false);
+    assert_eq!(features["linux"]["cgroup"]["systemd"], true);
     let kinds = features["linux"]["namespaces"].as_array().expect("list");
     assert!(kinds.contains(&"user".into()));
     let check = Done::from(caisson(&["check"])).succeeded().stdout;
@@ -110,7 +110,7 @@ fn features_and_check_say_what_is_there() {
 }
 
 #[test]
-fn checkpoint_restore_and_the_systemd_driver_are_refused_by_name() {
+fn checkpoint_and_restore_are_refused_by_name() {
     let bundle = Bundle::new("true");
     bundle
         .caisson(&["checkpoint", "--image-path", "/x", &bundle.id])

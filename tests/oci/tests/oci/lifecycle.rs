@@ -512,3 +512,86 @@ fn a_sandbox_that_hangs_can_be_killed_and_deleted() {
     assert!(!start.wait().expect("wait").success());
     bundle.assert_nothing_left();
 }
+
+/// `ps` of the host would show the caller's own processes, which a guest's are not.
+#[test]
+fn ps_takes_options_that_select_nothing() {
+    let bundle = Bundle::new("sleep 600");
+    let id = bundle.id.as_str();
+    bundle.caisson(&["run", "-d", id]).succeeded();
+    let shown = bundle
+        .caisson(&["ps", id, "-o", "pid,args"])
+        .succeeded()
+        .stdout;
+    assert!(shown.contains("sleep 600"), "{shown}");
+}
+
+#[test]
+fn events_tell_of_kills_for_lack_of_memory() {
+    let script = "for i in 1 2; do dd if=/dev/zero of=/dev/null bs=200M count=1; done; sleep 600";
+    let mut bundle = Bundle::new(script);
+    let id = bundle.id.clone();
+    bundle.config["linux"]["resources"]["memory"] =
+        json!({"limit": 33_554_432, "swap": 33_554_432});
+    bundle.caisson(&["create", &id]).succeeded();
+    let out = bundle.folder.join("events");
+    let mut events = bundle
+        .command(&["events", "--interval", "60s", &id])
+        .stdout(std::fs::File::create(&out).expect("file"))
+        .spawn()
+        .expect("events");
+    let text = || std::fs::read_to_string(&out).expect("file");
+    eventually("the first line", || text().contains("stats"));
+    bundle.caisson(&["start", &id]).succeeded();
+    eventually("both kills", || text().matches("\"oom\"").count() == 2);
+    let last = text().lines().last().expect("a line").to_owned();
+    let event: Value = serde_json::from_str(&last).expect("json");
+    assert_eq!((&event["type"], &event["id"]), (&json!("oom"), &json!(id)));
+    bundle.caisson(&["delete", "--force", &id]).succeeded();
+    assert!(events.wait().expect("events ends").success());
+}
+
+/// An image decides nothing about where the runtime's own file systems go.
+#[test]
+fn a_link_in_place_of_proc_is_refused_in_runcs_words() {
+    let bundle = Bundle::new("true");
+    std::fs::remove_dir(bundle.rootfs().join("proc")).expect("rmdir");
+    std::os::unix::fs::symlink("tmp", bundle.rootfs().join("proc")).expect("symlink");
+    bundle
+        .caisson(&["run", &bundle.id])
+        .refused(&["must be mounted on ordinary directory", "/proc"]);
+    bundle.assert_nothing_left();
+}
+
+/// What runs a terminal's container may read the command's output to its end.
+#[test]
+fn nobody_but_the_command_holds_its_output_where_there_is_a_terminal() {
+    let mut bundle = Bundle::new("sleep 600");
+    let id = bundle.id.clone();
+    bundle.config["process"]["terminal"] = json!(true);
+    let socket = bundle.folder.join("console.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("bind");
+    let path = socket.to_str().expect("utf-8").to_owned();
+    let output = bundle
+        .command(&["create", "--console-socket", &path, &id])
+        .output()
+        .expect("create");
+    assert!(output.status.success(), "{output:?}");
+    drop(listener);
+    bundle.caisson(&["delete", "--force", &id]).succeeded();
+}
+
+/// A tmpfs over nothing has Linux's own mode, over a directory that one's: as runc has it.
+#[test]
+fn modes_of_tmpfs_are_runcs() {
+    let done = caisson_oci_tests::reference::assert_agreed("stat -c %a /new /old", |bundle| {
+        let old = bundle.rootfs().join("old");
+        std::fs::create_dir(&old).expect("mkdir");
+        std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o705)).expect("chmod");
+        let mounts = bundle.config["mounts"].as_array_mut().expect("mounts");
+        for place in ["/new", "/old"] {
+            mounts.push(json!({"destination": place, "type": "tmpfs", "source": "tmpfs"}));
+        }
+    });
+    assert_eq!(done.stdout, "1777\n705\n");
+}

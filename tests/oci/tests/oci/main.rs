@@ -1,9 +1,12 @@
 //! The real binary on real bundles. Needs root, cgroups, /dev/fuse and busybox-static.
 
 mod bad_input;
+mod descriptors;
+mod devices;
 mod fields;
 mod host;
 mod lifecycle;
 mod nested;
 mod rootfs;
+mod systemd;
 mod user_namespace;

@@ -17,6 +17,11 @@ pub(super) fn smaps(subject: &Subject<'_>) -> Result<Vec<u8>, Errno> {
     Ok(without_ours(&text))
 }
 
+pub(super) fn numa_maps(subject: &Subject<'_>) -> Result<Vec<u8>, Errno> {
+    let text = subject.guest("numa_maps")?;
+    Ok(without_ours(&text))
+}
+
 /// A mapping's first line begins with its address, the lines that follow it in smaps with a capital letter.
 fn without_ours(text: &[u8]) -> Vec<u8> {
     let mut made = Vec::with_capacity(text.len());

@@ -133,6 +133,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     both("mountinfo", 0o444, Made(mounts::mountinfo)),
     both("mounts", 0o444, Made(mounts::mounts)),
     process("mountstats", 0o400, Made(mounts::mountstats)),
+    guarded("numa_maps", 0o444, Made(maps::numa_maps)),
     both("oom_adj", 0o644, Guest),
     both("oom_score", 0o444, Guest),
     both("oom_score_adj", 0o644, Guest),
@@ -148,6 +149,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     both("stat", 0o444, Made(stat::stat)),
     both("statm", 0o444, Guest),
     both("status", 0o444, Made(status::status)),
+    process("timens_offsets", 0o644, Guest),
     process("timers", 0o444, Guest),
     Entry {
         name: "timerslack_ns",

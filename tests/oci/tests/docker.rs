@@ -1,0 +1,237 @@
+//! `docker run --runtime caisson`: Debian's dockerd with folders, a socket and a containerd of its own, and without a
+//! network. Needs root and what dockerd needs (containerd, libdevmapper); docker.io itself is unpacked, not installed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use caisson_oci_tests::{Bundle, Done, Runtime};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A daemon that ends, and whose folder goes, with this value.
+struct Docker {
+    daemon: Child,
+    folder: PathBuf,
+    programs: PathBuf,
+}
+
+const IMAGE: &str = "busybox:test";
+
+impl Docker {
+    fn start() -> Docker {
+        let programs = caisson_images::unpacked("docker.io", "bookworm").expect("docker.io");
+        let folder = std::env::temp_dir().join(format!("caisson-docker-{}", std::process::id()));
+        std::fs::create_dir(&folder).expect("mkdir");
+        let path = |name: &str| folder.join(name).display().to_string();
+        std::fs::write(folder.join("daemon.json"), "{}").expect("write");
+        let log = std::fs::File::create(folder.join("log")).expect("log");
+        let daemon = Command::new(programs.join("usr/sbin/dockerd"))
+            .args([
+                "--config-file",
+                &path("daemon.json"),
+                "--pidfile",
+                &path("pid"),
+            ])
+            .args(["--data-root", &path("data"), "--exec-root", &path("exec")])
+            .arg(format!("--host=unix://{}", path("sock")))
+            .args(["--bridge=none", "--iptables=false", "--ip-forward=false"])
+            .args(["--storage-driver=vfs", "--add-runtime"])
+            .arg(format!("caisson={}", Runtime::caisson().program.display()))
+            .env("PATH", search_path(&programs))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("log"))
+            .stderr(log)
+            .spawn()
+            .expect("dockerd");
+        let docker = Docker {
+            daemon,
+            folder,
+            programs,
+        };
+        let limit = Instant::now() + Duration::from_secs(60);
+        while docker.docker(&["info"]).status != 0 {
+            assert!(Instant::now() < limit, "{}", docker.log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        docker
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.programs.join("usr/bin/docker"));
+        command
+            .arg(format!(
+                "--host=unix://{}",
+                self.folder.join("sock").display()
+            ))
+            .args(arguments)
+            .env("DOCKER_CONFIG", &self.folder)
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn docker(&self, arguments: &[&str]) -> Done {
+        Done::from(self.command(arguments).output().expect("docker"))
+    }
+
+    /// `docker run` with caisson and without a network.
+    fn run(&self, arguments: &[&str]) -> Done {
+        let run = ["run", "--runtime=caisson", "--network=none"];
+        self.docker(&[&run[..], arguments].concat())
+    }
+
+    fn import(&self, tree: &Path) {
+        let archive = self.folder.join("image.tar");
+        let mut tar = Command::new("tar");
+        tar.arg("-C").arg(tree).arg("-cf").arg(&archive).arg(".");
+        assert!(tar.status().expect("tar").success());
+        let archive = archive.display().to_string();
+        self.docker(&["import", &archive, IMAGE]).succeeded();
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        let ids = self.docker(&["ps", "-aq"]).stdout;
+        for id in ids.lines() {
+            self.docker(&["rm", "--force", id]);
+        }
+        if let Some(pid) = Pid::from_raw(self.daemon.id() as i32) {
+            // It ends its containerd as well.
+            kill_process(pid, Signal::TERM).ok();
+            self.daemon.wait().ok();
+        }
+        std::fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+fn search_path(programs: &Path) -> std::ffi::OsString {
+    let own = std::env::var_os("PATH").unwrap_or_default();
+    let folders = ["usr/bin", "usr/sbin"].map(|folder| programs.join(folder));
+    let host = std::env::split_paths(&own).chain(["/usr/sbin".into(), "/sbin".into()]);
+    std::env::join_paths(folders.into_iter().chain(host)).expect("a PATH")
+}
+
+/// One daemon for all of it: its start takes seconds.
+#[test]
+fn containers_of_dockerd() {
+    let docker = Docker::start();
+    docker.import(&Bundle::new("true").rootfs());
+    let shell = |options: &[&str], script: &str| {
+        docker.run(&[options, &["--rm", IMAGE, "sh", "-c", script]].concat())
+    };
+
+    let done = shell(
+        &["--hostname=h1", "--env=A=b"],
+        "uname -v; hostname; echo $A; exit 7",
+    );
+    assert_eq!(done.status, 7, "{}\n{}", done.stderr, docker.log());
+    assert!(
+        done.stdout.contains("Caisson") && done.stdout.ends_with("h1\nb\n"),
+        "{}",
+        done.stdout
+    );
+
+    let restricted = [
+        "--user=5:6",
+        "--cap-drop=ALL",
+        "--read-only",
+        "--tmpfs=/scratch",
+    ];
+    let script = "id -u; id -g; grep CapBnd /proc/self/status; touch /x || echo sealed; touch /scratch/x && echo scratch";
+    let done = shell(&restricted, script).succeeded();
+    assert_eq!(
+        done.stdout, "5\n6\nCapBnd:\t0000000000000000\nsealed\nscratch\n",
+        "{}",
+        done.stderr
+    );
+
+    let volume = docker.folder.join("volume");
+    std::fs::create_dir(&volume).expect("mkdir");
+    let option = format!("--volume={}:/v", volume.display());
+    shell(&[&option], "echo kept > /v/file").succeeded();
+    assert_eq!(
+        std::fs::read_to_string(volume.join("file")).expect("file"),
+        "kept\n"
+    );
+
+    // A terminal, without one of our own: dockerd asks for it through the console socket.
+    let detached = [
+        "--detach",
+        "--tty",
+        "--name=t1",
+        IMAGE,
+        "sh",
+        "-c",
+        "tty; sleep 600",
+    ];
+    docker.run(&detached).succeeded();
+    caisson_oci_tests::eventually("the terminal's output", || {
+        docker.docker(&["logs", "t1"]).stdout.contains("/dev/pts/0")
+    });
+    docker.docker(&["rm", "--force", "t1"]).succeeded();
+
+    let limited = [
+        "--detach",
+        "--name=c1",
+        "--memory=64m",
+        "--cpus=0.5",
+        "--pids-limit=50",
+    ];
+    let sleep = [IMAGE, "sh", "-c", "echo started; sleep 600"];
+    docker.run(&[&limited[..], &sleep[..]].concat()).succeeded();
+    assert_eq!(
+        docker.docker(&["logs", "c1"]).succeeded().stdout,
+        "started\n"
+    );
+    let exec = docker.docker(&["exec", "--user=3", "c1", "sh", "-c", "id -u; exit 5"]);
+    assert_eq!(
+        (exec.status, exec.stdout.as_str()),
+        (5, "3\n"),
+        "{}",
+        exec.stderr
+    );
+    assert!(
+        docker
+            .docker(&["top", "c1"])
+            .succeeded()
+            .stdout
+            .contains("sleep 600")
+    );
+    let stats = docker.docker(&["stats", "--no-stream", "c1"]).succeeded();
+    assert!(stats.stdout.contains("/ 64MiB"), "{}", stats.stdout);
+    docker.docker(&["pause", "c1"]).succeeded();
+    docker.docker(&["unpause", "c1"]).succeeded();
+    docker
+        .docker(&["update", "--memory=128m", "--memory-swap=256m", "c1"])
+        .succeeded();
+    docker.docker(&["stop", "--time=0", "c1"]).succeeded();
+    let code = docker.docker(&["inspect", "--format={{.State.ExitCode}}", "c1"]);
+    assert_eq!(code.stdout, "137\n");
+    docker.docker(&["start", "c1"]).succeeded();
+    docker.docker(&["kill", "c1"]).succeeded();
+    docker.docker(&["rm", "c1"]).succeeded();
+
+    let hog = [
+        "--name=oom",
+        "--memory=32m",
+        IMAGE,
+        "sh",
+        "-c",
+        "dd if=/dev/zero of=/dev/null bs=200M count=1",
+    ];
+    assert_ne!(docker.run(&hog).status, 0);
+    let killed = docker.docker(&["inspect", "--format={{.State.OOMKilled}}", "oom"]);
+    assert_eq!(killed.stdout, "true\n");
+
+    let missing = docker.run(&["--rm", IMAGE, "no-such-program"]);
+    assert_eq!(missing.status, 127, "{}", missing.stderr);
+    assert!(
+        missing.stderr.contains("no-such-program"),
+        "{}",
+        missing.stderr
+    );
+}

@@ -1,0 +1,51 @@
+//! `linux.resources.devices`: which devices a container may open, and how.
+
+use caisson_oci_tests::Bundle;
+use caisson_oci_tests::reference::assert_agreed;
+use serde_json::json;
+
+/// The host's /dev/fuse, which root may open any way, and no other rules than these.
+fn with_rules(rules: &serde_json::Value) -> impl Fn(&mut Bundle) {
+    let rules = rules.clone();
+    move |bundle: &mut Bundle| {
+        bundle.config["linux"]["resources"]["devices"] = rules.clone();
+        let mounts = bundle.config["mounts"].as_array_mut().expect("mounts");
+        mounts.push(json!({
+            "destination": "/dev/node", "type": "bind", "source": "/dev/fuse", "options": ["bind"],
+        }));
+    }
+}
+
+const TRY: &str = "for way in '<' '>>' '<>'; do \
+    sh -c \"exec 3$way /dev/node\" 2>/dev/null && echo \"$way yes\" || echo \"$way no\"; done";
+
+#[test]
+fn reading_and_writing_are_allowed_apart() {
+    for (access, expected) in [
+        ("r", "< yes\n>> no\n<> no\n"),
+        ("w", "< no\n>> yes\n<> no\n"),
+        ("rw", "< yes\n>> yes\n<> yes\n"),
+        ("m", "< no\n>> no\n<> no\n"),
+    ] {
+        let rules = json!([
+            {"allow": false, "access": "rwm"},
+            {"allow": true, "type": "c", "major": 10, "minor": 229, "access": access},
+        ]);
+        let done = assert_agreed(TRY, with_rules(&rules));
+        assert_eq!(done.stdout, expected, "{access}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn an_exception_from_a_wider_rule_holds() {
+    let rules = json!([
+        {"allow": false, "access": "rwm"},
+        {"allow": true, "type": "c", "major": 10, "access": "rwm"},
+        {"allow": false, "type": "c", "major": 10, "minor": 229, "access": "w"},
+    ]);
+    // runc cannot say this to cgroup v1.
+    let mut bundle = Bundle::new(TRY);
+    with_rules(&rules)(&mut bundle);
+    let done = bundle.run();
+    assert_eq!(done.stdout, "< yes\n>> no\n<> no\n", "{}", done.stderr);
+}

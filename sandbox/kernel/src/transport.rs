@@ -141,6 +141,9 @@ pub trait Transport: Send + Sync {
     fn still_waits(&self, call: &Incoming) -> bool;
 }
 
+/// Where a transport keeps a page of its own in guests, which is no part of the program.
+pub(crate) const OWN_PAGE: u64 = ptrace::OWN_PAGE;
+
 /// For [`crate::fuzzing`].
 pub(crate) fn decode_answer(bytes: &[u8]) {
     ptrace::decode_answer(bytes);

@@ -231,6 +231,9 @@ impl Transport for Ptrace {
     }
 }
 
+/// The page of the app kernel's that every process has.
+pub(super) const OWN_PAGE: u64 = door::PLACE;
+
 /// For [`crate::fuzzing`].
 pub(super) fn decode_answer(bytes: &[u8]) {
     door::decode(bytes);

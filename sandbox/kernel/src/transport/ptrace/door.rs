@@ -20,7 +20,7 @@ use super::tracees::Tracees;
 const NUMBER: u64 = 960;
 const PAGE: u64 = 4096;
 /// Where the page is put if there is room: between the heap and what a program maps, where nothing else comes to lie.
-const PLACE: u64 = 0x1c41_5500_0000;
+pub(super) const PLACE: u64 = 0x1c41_5500_0000;
 
 /// Where in the page the numbers of a new pair of sockets are written.
 const PAIR_AT: u64 = 0;

@@ -13,6 +13,7 @@ use virtio_bindings::virtio_mmio::{
     VIRTIO_MMIO_QUEUE_DESC_LOW, VIRTIO_MMIO_QUEUE_NUM, VIRTIO_MMIO_QUEUE_READY,
     VIRTIO_MMIO_QUEUE_SEL, VIRTIO_MMIO_QUEUE_USED_LOW, VIRTIO_MMIO_STATUS,
 };
+use virtio_bindings::virtio_net::VIRTIO_NET_F_MRG_RXBUF;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::balloon::Balloon;
@@ -158,6 +159,17 @@ fn fill(memory: &GuestMemoryMmap, index: u32, rings: &Rings) {
 
 /// Lets the driver loose on a device, then checks that it can be set up again.
 fn attack(device: Box<dyn Device>, queues: &[Rings], content: &[u8], writes: &[(u32, u32)]) {
+    attack_with(device, 0, queues, content, writes);
+}
+
+/// The same with features of the device's.
+fn attack_with(
+    device: Box<dyn Device>,
+    features: u64,
+    queues: &[Rings],
+    content: &[u8],
+    writes: &[(u32, u32)],
+) {
     let memory = memory();
     let mut transport = Transport::new(device, memory.clone()).expect("event descriptors");
     let count = transport.kicks().len() as u32;
@@ -172,7 +184,7 @@ fn attack(device: Box<dyn Device>, queues: &[Rings], content: &[u8], writes: &[(
             .write_slice(content, GuestAddress(address))
             .expect("in memory");
     }
-    set_up(&mut transport, &queues, INDIRECT | EVENT_INDEX);
+    set_up(&mut transport, &queues, features | INDIRECT | EVENT_INDEX);
     for round in 0..3 {
         for index in 0..count {
             fill(&memory, index, &queues[index as usize]);
@@ -214,12 +226,12 @@ fn attack(device: Box<dyn Device>, queues: &[Rings], content: &[u8], writes: &[(
     );
 }
 
-/// Always has a frame, and loses what it gets.
-struct Endless;
+/// Always has a frame of this length, and loses what it gets.
+struct Endless(usize);
 
 impl Wire for Endless {
     fn receive(&mut self, frame: &mut [u8]) -> io::Result<usize> {
-        Ok(frame.len().min(100))
+        Ok(frame.len().min(self.0))
     }
 
     fn send(&mut self, _frame: &[u8]) -> io::Result<()> {
@@ -291,8 +303,16 @@ proptest! {
     }
 
     #[test]
-    fn net(queues in vec(rings(), 2), content in content(), writes in writes()) {
-        attack(Box::new(Net::new(Endless, Mac([2; 6]), 1500)), &queues, &content, &writes);
+    fn net(
+        queues in vec(rings(), 2),
+        content in content(),
+        writes in writes(),
+        length in prop::sample::select(vec![13, 100, 5000, usize::MAX]),
+        merges: bool,
+    ) {
+        let net = Net::new(Endless(length), Mac([2; 6]), 1500);
+        let features = u64::from(merges) << VIRTIO_NET_F_MRG_RXBUF;
+        attack_with(Box::new(net), features, &queues, &content, &writes);
     }
 
     #[test]
@@ -313,4 +333,48 @@ proptest! {
         io::Write::write_all(&mut host, b"CONNECT 1\n").expect("it reads");
         attack(Box::new(socket), &queues, &content, &writes);
     }
+}
+
+#[test]
+fn a_frame_takes_as_many_small_buffers_as_it_needs() {
+    const BUFFER_BYTES: u32 = 512;
+    let memory = memory();
+    let net = Net::new(Endless(5000), Mac([2; 6]), 1500);
+    let mut transport = Transport::new(Box::new(net), memory.clone()).expect("event descriptors");
+    let descriptors = (0..u64::from(QUEUE_SIZE)).map(|number| Descriptor {
+        address: BUFFERS + number * u64::from(BUFFER_BYTES),
+        length: BUFFER_BYTES,
+        // Written by the device.
+        flags: 2,
+        next: 0,
+    });
+    let queue = Rings {
+        descriptors: descriptors.collect(),
+        available: (0..QUEUE_SIZE).collect(),
+        available_index: QUEUE_SIZE,
+        used_event: 0,
+        overlap: false,
+    };
+    let empty = Rings {
+        available_index: 0,
+        ..queue.clone()
+    };
+    let queues = [queue, empty];
+    set_up(&mut transport, &queues, 1 << VIRTIO_NET_F_MRG_RXBUF);
+    fill(&memory, 0, &queues[0]);
+    transport.notified(0);
+    assert_eq!(status(&mut transport), 15);
+    // The second frame waits for more buffers than are left.
+    let used = ring(0) + 0x2000;
+    let index: u16 = memory.read_obj(GuestAddress(used + 2)).expect("in memory");
+    assert_eq!(u32::from(index), 5000_u32.div_ceil(BUFFER_BYTES));
+    let count: u16 = memory
+        .read_obj(GuestAddress(BUFFERS + 10))
+        .expect("in memory");
+    assert_eq!(count, index);
+    let lengths = (0..u64::from(index)).map(|number| -> u32 {
+        let entry = GuestAddress(used + 4 + number * 8 + 4);
+        memory.read_obj(entry).expect("in memory")
+    });
+    assert_eq!(lengths.sum::<u32>(), 5000);
 }

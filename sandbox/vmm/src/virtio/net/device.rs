@@ -7,9 +7,10 @@ use std::str::FromStr;
 use virtio_bindings::virtio_ids::VIRTIO_ID_NET;
 use virtio_bindings::virtio_net::{
     VIRTIO_NET_F_CSUM, VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6,
-    VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_MAC, VIRTIO_NET_F_MTU,
+    VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_MAC, VIRTIO_NET_F_MRG_RXBUF,
+    VIRTIO_NET_F_MTU,
 };
-use virtio_queue::{DescriptorChain, QueueT};
+use virtio_queue::{DescriptorChain, QueueOwnedT, QueueT, Writer};
 
 use super::tap::{HEADER_BYTES, Wire};
 use crate::virtio::{BUDGET, Device, DeviceError, Guest, copy_config, drain};
@@ -55,6 +56,14 @@ pub struct Net<W: Wire> {
     frame: Vec<u8>,
     waiting: Option<usize>,
     outgoing: Vec<u8>,
+    /// The driver takes a frame in several buffers, so that it can give small ones.
+    merges: bool,
+}
+
+/// A buffer that the guest has given for frames.
+struct Buffer<'a> {
+    head: u16,
+    writer: Writer<'a>,
 }
 
 impl<W: Wire> Net<W> {
@@ -67,6 +76,7 @@ impl<W: Wire> Net<W> {
             frame: vec![0; MAX_FRAME],
             waiting: None,
             outgoing: vec![0; MAX_FRAME],
+            merges: false,
         }
     }
 
@@ -88,37 +98,78 @@ impl<W: Wire> Net<W> {
     }
 
     fn receive(&mut self, guest: &mut Guest<'_>) -> Result<(), DeviceError> {
-        let memory = guest.memory;
         let mut served = 0;
         while let Some(length) = self.next_frame() {
             if served >= BUDGET {
                 guest.again(RECEIVE);
                 break;
             }
-            let Some(chain) = guest.next(RECEIVE)? else {
-                // The guest is to say when it has given buffers.
-                if guest.queue(RECEIVE)?.enable_notification(memory)? {
-                    served += 1;
-                    continue;
-                }
+            let Some(buffers) = self.buffers(length, guest)? else {
                 break;
             };
-            let head = chain.head_index();
-            let mut writer = DescriptorChain::writer(chain, memory)?;
-            // A frame that does not fit is lost, and the buffer goes back unused.
-            let fits = length <= writer.available_bytes();
-            if fits {
-                // One buffer a frame: `num_buffers`, the header's last field.
-                self.frame[HEADER_BYTES - 2..HEADER_BYTES].copy_from_slice(&1_u16.to_le_bytes());
-                writer.write_all(&self.frame[..length])?;
-            }
             self.waiting = None;
-            let written = if fits { length as u32 } else { 0 };
-            guest.queue(RECEIVE)?.add_used(memory, head, written)?;
+            self.fill(length, buffers, guest)?;
             served += 1;
         }
         if served > 0 {
             guest.tell(RECEIVE)?;
+        }
+        Ok(())
+    }
+
+    /// Buffers of the guest's for a frame of that length: one, or as many as it takes if the driver merges them. None
+    /// if there are too few; then the guest is to say when it has given more.
+    fn buffers<'a>(
+        &self,
+        length: usize,
+        guest: &mut Guest<'a>,
+    ) -> Result<Option<Vec<Buffer<'a>>>, DeviceError> {
+        let memory = guest.memory;
+        let mut buffers = Vec::new();
+        let mut room = 0;
+        loop {
+            if let Some(chain) = guest.next(RECEIVE)? {
+                let head = chain.head_index();
+                let writer = DescriptorChain::writer(chain, memory)?;
+                room += writer.available_bytes();
+                buffers.push(Buffer { head, writer });
+                let most = if self.merges { QUEUE_SIZES[RECEIVE] } else { 1 };
+                if room >= length || buffers.len() >= usize::from(most) {
+                    return Ok(Some(buffers));
+                }
+            } else if !guest.queue(RECEIVE)?.enable_notification(memory)? {
+                for _ in &buffers {
+                    guest.queue(RECEIVE)?.go_to_previous_position();
+                }
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Put the frame into the buffers. One that does not fit is lost, and they go back unused.
+    fn fill(
+        &mut self,
+        length: usize,
+        buffers: Vec<Buffer<'_>>,
+        guest: &mut Guest<'_>,
+    ) -> Result<(), DeviceError> {
+        let memory = guest.memory;
+        let room: usize = buffers.iter().map(|one| one.writer.available_bytes()).sum();
+        // `num_buffers`, the header's last field.
+        let count = buffers.len() as u16;
+        self.frame[HEADER_BYTES - 2..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
+        let mut rest = if length <= room {
+            &self.frame[..length]
+        } else {
+            &[]
+        };
+        for Buffer { head, mut writer } in buffers {
+            let (now, later) = rest.split_at(rest.len().min(writer.available_bytes()));
+            writer.write_all(now)?;
+            rest = later;
+            guest
+                .queue(RECEIVE)?
+                .add_used(memory, head, now.len() as u32)?;
         }
         Ok(())
     }
@@ -163,6 +214,7 @@ impl<W: Wire> Device for Net<W> {
             VIRTIO_NET_F_HOST_TSO4,
             VIRTIO_NET_F_HOST_TSO6,
             VIRTIO_NET_F_MAC,
+            VIRTIO_NET_F_MRG_RXBUF,
             VIRTIO_NET_F_MTU,
         ]
         .iter()
@@ -177,8 +229,13 @@ impl<W: Wire> Device for Net<W> {
         copy_config(&config, offset, data);
     }
 
+    fn activate(&mut self, features: u64) {
+        self.merges = features & 1 << VIRTIO_NET_F_MRG_RXBUF != 0;
+    }
+
     fn reset(&mut self) {
         self.waiting = None;
+        self.merges = false;
     }
 
     fn notified(&mut self, index: usize, guest: &mut Guest<'_>) -> Result<(), DeviceError> {

@@ -1,4 +1,7 @@
 #include "guest.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sys/resource.h>
@@ -44,6 +47,8 @@ static void from_files(void) {
     T("directory", splice, dir, 0, p[1], 0, 4, 0);
     T("path", splice, path, 0, p[1], 0, 4, 0);
     T("unreadable", splice, wronly, 0, p[1], 0, 4, 0);
+    T("from_epoll", splice, epoll_create1(0), 0, p[1], 0, 4, 0);
+    T("from_event", splice, eventfd(0, 0), 0, p[1], 0, 4, 0);
     T("into_read_end", splice, file, 0, p[0], 0, 4, 0);
     T("directory_into_read_end", splice, dir, 0, p[0], 0, 4, 0);
     T("out_of_write_end", splice, p[1], 0, file, 0, 4, 0);

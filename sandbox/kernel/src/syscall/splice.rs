@@ -71,6 +71,10 @@ pub fn splice(call: &mut Call<'_>) -> Result<Reply, Errno> {
     if input.is_synthetic(call)? || output.is_synthetic(call)? {
         return Err(Errno::INVAL);
     }
+    // Descriptors of epoll, events, timers and their like have no type, and Linux does not splice from them.
+    if input.kind == FileType::Unknown {
+        return Err(Errno::INVAL);
+    }
     run(
         call,
         Transfer {

@@ -56,7 +56,7 @@ pub fn attach(context: &Context<'_>, index: usize, entry: &Mount) -> Result<(), 
     let fail = |step| at(&field, &entry.destination, step);
     refuse_link(context, &field, entry, &options)?;
     let covered = target::open(context.root, &entry.destination)
-        .and_then(|found| rustix::fs::fstat(found))
+        .and_then(rustix::fs::fstat)
         .ok();
     let covered_mode = covered.map(|stat| stat.st_mode & 0o7777);
     let target =

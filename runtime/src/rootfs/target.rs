@@ -127,7 +127,7 @@ pub fn is_link(root: BorrowedFd<'_>, path: &str) -> bool {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)
-        .and_then(|found| rustix::fs::fstat(found))
+        .and_then(rustix::fs::fstat)
         .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink())
 }
 

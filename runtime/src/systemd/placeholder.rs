@@ -37,8 +37,7 @@ impl Drop for Placeholder {
 
 /// Wait for the end of standard input, whose other end only the process that spawned this one has.
 pub fn main() -> ExitCode {
-    let mut word = [0; 1];
-    match std::io::stdin().read(&mut word) {
+    match std::io::stdin().read_to_end(&mut Vec::new()) {
         Ok(_) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

@@ -162,6 +162,7 @@ pub enum Role {
     VmExec,
     Monitor,
     Placeholder,
+    Share,
 }
 
 impl Role {
@@ -172,6 +173,7 @@ impl Role {
             (vm::EXEC_NAME, Role::VmExec),
             (vm::MONITOR_NAME, Role::Monitor),
             (systemd::PROCESS_NAME, Role::Placeholder),
+            (vm::SHARE_NAME, Role::Share),
         ];
         let mut found = known.into_iter().filter(|(known, _)| name == *known);
         found.next().map(|(_, role)| role)
@@ -185,6 +187,7 @@ impl Role {
             Role::VmExec => vm::exec::main(arguments.map(text)),
             Role::Monitor => vm::monitor::main(arguments),
             Role::Placeholder => systemd::placeholder_main(),
+            Role::Share => vm::shares::main(arguments),
         }
     }
 }

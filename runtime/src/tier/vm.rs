@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! caisson-vm          the sandbox process: the container's pid. Carries its files, passes on signals, ends as it ends
-//!   └─ caisson-vmm    the monitor, in the guests' cgroup
+//!   ├─ caisson-vmm    the monitor, in the guests' cgroup
+//!   └─ caisson-share  serves the guest files of the host, likewise
 //! caisson-vm-exec     the same for a process of `caisson exec`
 //! ```
 //!
@@ -19,6 +20,7 @@ mod message;
 pub mod monitor;
 mod network;
 mod session;
+pub mod shares;
 mod size;
 mod usage;
 
@@ -43,6 +45,7 @@ use message::{Description, Down, Up};
 pub const PROCESS_NAME: &str = "caisson-vm";
 pub const EXEC_NAME: &str = "caisson-vm-exec";
 pub const MONITOR_NAME: &str = "caisson-vmm";
+pub const SHARE_NAME: &str = "caisson-share";
 
 #[derive(Clone, Copy, Debug)]
 pub struct VmTier;

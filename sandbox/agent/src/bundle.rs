@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use caisson_wire::agent::Create;
-use rustix::mount::{MountFlags, mount};
+use caisson_wire::agent::{Create, Root, SHARES, SHARES_TAG};
+use rustix::mount::{MountFlags, mount, mount_bind_recursive};
 use serde_json::Value;
 
 use crate::error::AgentError;
@@ -40,15 +41,25 @@ impl Bundle {
         let name = root.display().to_string();
         fs::create_dir_all(&root).map_err(AgentError::step("create", &name))?;
         fs::create_dir_all(STATE).map_err(AgentError::step("create", STATE))?;
-        let flags = if create.read_only {
-            MountFlags::RDONLY
-        } else {
-            MountFlags::empty()
-        };
-        mount(&create.root, &root, "ext4", flags, c"").map_err(AgentError::step(
-            "mount",
-            format!("{} at {name}", create.root),
-        ))?;
+        if create.shares {
+            attach_shares()?;
+        }
+        match &create.root {
+            Root::Share { name: share } => {
+                let source = format!("{SHARES}/{share}");
+                mount_bind_recursive(&source, &root)
+                    .map_err(AgentError::step("mount", format!("{source} at {name}")))?;
+            }
+            Root::Device { path, read_only } => {
+                let flags = if *read_only {
+                    MountFlags::RDONLY
+                } else {
+                    MountFlags::empty()
+                };
+                mount(path, &root, "ext4", flags, c"")
+                    .map_err(AgentError::step("mount", format!("{path} at {name}")))?;
+            }
+        }
         let mut config = create.config.clone();
         sysctl::apply(&mut config)?;
         self.write("config.json", &config)
@@ -59,6 +70,20 @@ impl Bundle {
         fs::write(&path, document.to_string())
             .map_err(AgentError::step("write", path.display().to_string()))
     }
+}
+
+/// Mount the file system of the host's shares, unless it is. Without flags: what containers get of it decides for each
+/// of its mounts.
+fn attach_shares() -> Result<(), AgentError> {
+    static MOUNTED: Mutex<bool> = Mutex::new(false);
+    let mut mounted = MOUNTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*mounted {
+        fs::create_dir_all(SHARES).map_err(AgentError::step("create", SHARES))?;
+        mount(SHARES_TAG, SHARES, "virtiofs", MountFlags::empty(), c"")
+            .map_err(AgentError::step("mount", SHARES))?;
+        *mounted = true;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -54,18 +54,39 @@ pub fn deny_all(scope: Scope) -> Result<Option<OwnedFd>, Errno> {
     const SCOPE_SIGNAL: u64 = 1 << 1;
     let attributes = [handled, 0, SCOPE_SIGNAL];
     let scoped = scope == Scope::FilesAndSignals && version >= SCOPES_SIGNALS;
-    let length = if scoped { attributes.len() } else { 1 } * size_of::<u64>();
-    // SAFETY: the attribute lives and is at least as long as said.
+    let length = if scoped { attributes.len() } else { 1 };
+    create(&attributes[..length]).map(Some)
+}
+
+/// A rule set that leaves files alone and shuts off what else Landlock knows: TCP (Linux 6.7), and from 6.12 signals and
+/// abstract unix sockets outside of the domain. `None` where the kernel knows none of these.
+pub fn deny_all_but_files() -> Result<Option<OwnedFd>, Errno> {
+    const NET: u64 = 4;
+    const BIND_AND_CONNECT: u64 = 0b11;
+    const ABSTRACT_SOCKETS_AND_SIGNALS: u64 = 0b11;
+    let attributes = match version()? {
+        Some(version) if version >= SCOPES_SIGNALS => {
+            vec![0, BIND_AND_CONNECT, ABSTRACT_SOCKETS_AND_SIGNALS]
+        }
+        Some(version) if version >= NET => vec![0, BIND_AND_CONNECT],
+        _ => return Ok(None),
+    };
+    create(&attributes).map(Some)
+}
+
+/// `attributes` are the fields of `struct landlock_ruleset_attr`, as many as this kernel knows.
+fn create(attributes: &[u64]) -> Result<OwnedFd, Errno> {
+    // SAFETY: the attribute lives and is as long as said.
     let fd = unsafe {
         syscall!(
             libc::SYS_landlock_create_ruleset,
             attributes.as_ptr(),
-            length,
+            size_of_val(attributes),
             0u32
         )
     }?;
     // SAFETY: the descriptor is new and ours alone.
-    Ok(Some(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
 /// Put this thread, and those that it makes from now on, under `ruleset`, for good. Needs no_new_privs.

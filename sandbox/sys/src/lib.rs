@@ -28,6 +28,7 @@ pub mod process;
 pub mod procfs;
 pub mod raw;
 pub mod scheduling;
+pub mod seclusion;
 pub mod signal;
 pub mod socket;
 pub mod surgery;

@@ -132,6 +132,17 @@ pub fn make_slaves(tree: BorrowedFd<'_>) -> Result<(), Errno> {
     call(tree.as_raw_fd(), c"", Reach::Tree, &attributes)
 }
 
+/// Mounts and unmounts elsewhere are none in this detached tree, nor the other way round.
+pub fn make_private(tree: BorrowedFd<'_>) -> Result<(), Errno> {
+    let attributes = MountAttr {
+        set: 0,
+        clear: 0,
+        propagation: libc::MS_PRIVATE,
+        userns_fd: 0,
+    };
+    call(tree.as_raw_fd(), c"", Reach::Tree, &attributes)
+}
+
 /// Map the owners of everything on a detached mount by the mappings of a user namespace.
 pub fn map_owners(
     mount: BorrowedFd<'_>,

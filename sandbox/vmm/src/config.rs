@@ -24,6 +24,8 @@ pub struct Config {
     pub disks: Vec<Disk>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vsock: Option<Vsock>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fs: Option<Fs>,
     /// `eth0`, `eth1`, ... in this order.
     #[serde(default)]
     pub taps: Vec<Tap>,
@@ -70,6 +72,14 @@ pub struct Vsock {
     /// connected to that port of the guest. A guest that connects to a port of the host (cid 2) is connected
     /// to the unix socket `<path>_<port>`.
     pub socket: PathBuf,
+}
+
+/// A file system of the host's, served by `caisson-share` at the other end of the monitor's standard input.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fs {
+    /// At most 36 bytes, by which the guest mounts it: `mount -t virtiofs TAG`.
+    pub tag: String,
 }
 
 /// A tap device of the network namespace that the monitor is started in. One that does not exist is made, and is then
@@ -134,6 +144,11 @@ impl Config {
             && vsock.cid < 3
         {
             return wrong("vsock.cid", vsock.cid.to_string(), "0 to 2 are reserved");
+        }
+        if let Some(fs) = &self.fs
+            && (fs.tag.is_empty() || fs.tag.len() > 36)
+        {
+            return wrong("fs.tag", fs.tag.clone(), "1 to 36 bytes");
         }
         for disk in &self.disks {
             if disk.serial.len() > 20 {

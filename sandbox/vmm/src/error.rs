@@ -106,6 +106,12 @@ pub enum VmmError {
         /// Why.
         source: io::Error,
     },
+    /// whoever serves files to the guest does not any more
+    #[error("the server of files (caisson-share): {problem}")]
+    Share {
+        /// What is known of it.
+        problem: String,
+    },
     /// the guest's processor is in a state in which KVM cannot run it
     #[error("virtual CPU {vcpu}: {problem}")]
     Vcpu {

@@ -23,7 +23,7 @@ mod threads;
 mod vcpu;
 pub mod virtio;
 
-pub use config::{Config, Disk, Jail, Serial, Tap, Vsock};
+pub use config::{Config, Disk, Fs, Jail, Serial, Tap, Vsock};
 pub use error::VmmError;
 pub use machine::run;
 pub use program::main;

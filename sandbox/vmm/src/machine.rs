@@ -19,6 +19,7 @@ use crate::vcpu::{self, Buses};
 use crate::virtio::Device;
 use crate::virtio::balloon::{self, Balloon};
 use crate::virtio::block::Block;
+use crate::virtio::fs::{Channel, Fs};
 use crate::virtio::mmio::{self, Transport};
 use crate::virtio::net::{Mac, Net, Tap};
 use crate::virtio::rng::Rng;
@@ -55,7 +56,7 @@ pub fn run(config: &Config) -> Result<End, VmmError> {
     let memory = memory::allocate(config.memory_mib)?;
     let shared = Arc::new(Shared::new(start, config.vcpus)?);
     let balloon = Arc::new(balloon::Size::default());
-    let transports = transports(config, &memory, &balloon)?;
+    let transports = transports(config, &memory, &balloon, &shared)?;
     let cmdline = cmdline(config, transports.len())?;
     let entry = boot::load(config, &cmdline, &memory)?;
     memory::give_to(&vm, &memory)?;
@@ -145,6 +146,7 @@ fn transports(
     config: &Config,
     memory: &GuestMemoryMmap,
     balloon: &Arc<balloon::Size>,
+    shared: &Arc<Shared>,
 ) -> Result<Vec<Arc<Mutex<Transport>>>, VmmError> {
     let mut devices: Vec<Box<dyn Device>> = Vec::new();
     for disk in &config.disks {
@@ -161,6 +163,9 @@ fn transports(
         let socket = Socket::new(vsock.cid, &vsock.socket)
             .map_err(VmmError::io("make the socket", &vsock.socket))?;
         devices.push(Box::new(socket));
+    }
+    if let Some(fs) = &config.fs {
+        devices.push(file_system(fs, shared)?);
     }
     for tap in &config.taps {
         let mac: Mac = tap.mac.parse().map_err(|problem| VmmError::Config {
@@ -181,6 +186,22 @@ fn transports(
             Ok(Arc::new(Mutex::new(transport)))
         })
         .collect()
+}
+
+/// The device whose server is at the other end of standard input. When that goes, so does the machine.
+fn file_system(
+    config: &crate::config::Fs,
+    shared: &Arc<Shared>,
+) -> Result<Box<dyn Device>, VmmError> {
+    let socket = rustix::stdio::stdin().try_clone_to_owned();
+    let channel = socket.and_then(Channel::new);
+    let channel = channel.map_err(VmmError::step("standard input for the file system"))?;
+    let shared = Arc::clone(shared);
+    let on_lost = move |problem: &str| {
+        let problem = problem.to_owned();
+        shared.end(Err(VmmError::Share { problem }));
+    };
+    Ok(Box::new(Fs::new(channel, &config.tag, Box::new(on_lost))))
 }
 
 /// The interrupt lines that no other device has.

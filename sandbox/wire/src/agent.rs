@@ -25,7 +25,11 @@ use crate::network::Network;
 pub const PORT: u32 = 1024;
 
 /// Version of these messages; the agent refuses others.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// By which the agent finds the file system of the host's shares, and where it mounts it.
+pub const SHARES_TAG: &str = "caisson";
+pub const SHARES: &str = "/run/shares";
 
 /// Largest message down: a config.json with a large environment.
 pub const MAX_DOWN_BYTES: usize = crate::MAX_MESSAGE_BYTES;
@@ -94,12 +98,22 @@ pub struct Create {
     pub id: String,
     /// config.json as the guest is to see it.
     pub config: Value,
-    /// The block device with the root file system, `/dev/vda`.
-    pub root: String,
-    pub read_only: bool,
+    pub root: Root,
+    /// Whether the machine has the file system of shares.
+    pub shares: bool,
     pub network: Network,
     /// The host's time, in nanoseconds since 1970.
     pub time_ns: u64,
+}
+
+/// Where a container's root file system is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Root {
+    /// In the share of that name.
+    Share { name: String },
+    /// On a block device, `/dev/vda`.
+    Device { path: String, read_only: bool },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

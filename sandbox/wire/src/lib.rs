@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod agent;
 pub mod network;
+pub mod share;
 mod socket;
 
 pub use socket::{MAX_FDS, MAX_MESSAGE_BYTES, WireError, receive, send};

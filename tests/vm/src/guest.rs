@@ -53,6 +53,7 @@ pub fn config(directory: &Path) -> Config {
             cid: 3,
             socket: directory.join("vsock"),
         }),
+        fs: None,
         taps: Vec::new(),
         serial: Serial::File(directory.join("serial")),
         control: Some(directory.join("control")),

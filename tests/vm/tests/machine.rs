@@ -18,6 +18,8 @@ mod net;
 mod network;
 #[path = "machine/redirect.rs"]
 mod redirect;
+#[path = "machine/share.rs"]
+mod share;
 #[path = "machine/vsock.rs"]
 mod vsock;
 
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
         return caisson_vm_tests::host::run_in_nested_machine();
     }
     let containers: Vec<Case> = if std::env::var_os("CAISSON_GUEST").is_some() {
-        [container::CASES, network::CASES].concat()
+        [container::CASES, network::CASES, share::CASES].concat()
     } else {
         println!("no agent (CAISSON_GUEST names its folder): no containers are tested");
         Vec::new()

@@ -4,12 +4,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use caisson_wire::agent::{Create, Ended, Opening, VERSION};
+use caisson_wire::agent::{Create, Ended, Opening, Root, VERSION};
 use caisson_wire::network::Network;
 
 use super::files::ROOT_IMAGE;
 use super::life::{Life, Machine, Terminal, block_signals};
-use super::message::{Description, Down, Up};
+use super::message::{Description, Down, Rootfs, Up};
 use super::monitor::Monitor;
 use super::session::Session;
 use super::{guest, network, usage};
@@ -65,7 +65,9 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Ended, RuntimeError> {
     block_signals()?;
     network::enter(&description.namespaces.network)?;
     usage::prepare(&description.folder)?;
-    guest::root_image(&description.rootfs, &description.folder.join(ROOT_IMAGE))?;
+    if let Rootfs::Image { source, .. } = &description.rootfs {
+        guest::root_image(source, &description.folder.join(ROOT_IMAGE))?;
+    }
     caisson_wire::send(boot.as_fd(), &Up::Mounted, &[])?;
     let (Down::GoOn, _) = caisson_wire::receive::<Down>(boot.as_fd())? else {
         return Err(RuntimeError::SandboxDied);
@@ -102,8 +104,16 @@ fn request(description: &Description, network: Network) -> Create {
         version: VERSION,
         id: description.id.clone(),
         config: description.config.clone(),
-        root: "/dev/vda".to_owned(),
-        read_only: description.read_only,
+        root: match &description.rootfs {
+            Rootfs::Shared => Root::Share {
+                name: description.shares[0].name.clone(),
+            },
+            Rootfs::Image { read_only, .. } => Root::Device {
+                path: "/dev/vda".to_owned(),
+                read_only: *read_only,
+            },
+        },
+        shares: !description.shares.is_empty(),
         network,
         time_ns: usage::now_ns(),
     }

@@ -8,6 +8,8 @@ pub(super) const LOG: &str = "vmm.log";
 pub(super) const SERIAL: &str = "console.log";
 /// Where the agent is reached.
 pub(super) const VSOCK: &str = "vm/vsock.sock";
+/// What the server of files says.
+pub(super) const SHARE_LOG: &str = "share.log";
 /// The only folder that the jailed monitor sees.
 pub(super) const VISIBLE: &str = "vm";
 /// The container's root file system.

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use caisson_wire::ProcessSpec;
+use caisson_wire::agent::SHARES;
 use serde_json::{Value, json};
 
+use super::shares::Share;
 use crate::RuntimeError;
 use crate::spec::types::{Device, Hook, Seccomp, SeccompArgument};
 use crate::spec::{Spec, SpecError, capability, rlimit};
@@ -48,18 +50,11 @@ pub(super) fn check(spec: &Spec) -> Result<(), SpecError> {
         Err(SpecError::unsupported(field, value, reason))
     };
     for (index, mount) in spec.mounts.iter().enumerate() {
-        let bind = mount.kind == "bind"
-            || mount
-                .options
-                .iter()
-                .any(|option| option == "bind" || option == "rbind");
-        if bind {
-            let field = format!("mounts[{index}].source");
-            return refuse(
-                field,
-                &mount.source,
-                "a virtual machine does not get files of the host yet",
-            );
+        let mapped = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
+        if mapped {
+            let field = format!("mounts[{index}].uidMappings");
+            let reason = "owners of files are not mapped for a virtual machine yet";
+            return refuse(field, "given", reason);
         }
     }
     for (index, namespace) in spec.linux.namespaces.iter().enumerate() {
@@ -144,7 +139,12 @@ fn is_guests_own(device: &Device) -> bool {
 
 /// config.json as the agent is to carry it out. The machine's network is the container's; what limits the
 /// machine as a whole is left to the host.
-pub(super) fn config(spec: &Spec, process: &ProcessSpec, id: &str) -> Value {
+pub(super) fn config(
+    spec: &Spec,
+    process: &ProcessSpec,
+    id: &str,
+    shares: &[(usize, Share)],
+) -> Value {
     let linux = &spec.linux;
     let kinds = ["pid", "ipc", "uts", "mount", "cgroup"];
     let namespaces = kinds.iter().filter(|kind| linux.has_namespace(kind));
@@ -170,11 +170,16 @@ pub(super) fn config(spec: &Spec, process: &ProcessSpec, id: &str) -> Value {
         document
     });
     resources["devices"] = rules.collect();
-    let mounts = spec.mounts.iter().map(|mount| {
+    let mounts = spec.mounts.iter().enumerate().map(|(index, mount)| {
+        let share = shares.iter().find(|(of, _)| *of == index);
+        let source = share.map_or_else(
+            || mount.source.clone(),
+            |(_, share)| format!("{SHARES}/{}", share.name),
+        );
         json!({
             "destination": mount.destination,
             "type": mount.kind,
-            "source": mount.source,
+            "source": source,
             "options": mount.options,
         })
     });

@@ -7,11 +7,43 @@ use caisson_wire::WireError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::shares::Share;
 use super::{guest, session, size};
 use crate::RuntimeError;
 use crate::cgroup::Cgroup;
 use crate::namespace::Namespaces;
+use crate::spec::{Spec, SpecError};
 use crate::tier::{Blueprint, ConsoleSize};
+
+/// Chooses [`Rootfs`]: `share` (without it) or `image`.
+const ROOTFS_ANNOTATION: &str = "dev.caisson.vm.rootfs";
+
+/// How the guest gets its root file system.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Rootfs {
+    /// As one of the shares: the host's files themselves.
+    Shared,
+    /// As a block device with a copy of `source`.
+    Image { source: PathBuf, read_only: bool },
+}
+
+impl Rootfs {
+    fn chosen(spec: &Spec, source: PathBuf) -> Result<Rootfs, RuntimeError> {
+        let chosen = spec.annotations.get(ROOTFS_ANNOTATION);
+        match chosen.map_or("share", String::as_str) {
+            "share" => Ok(Rootfs::Shared),
+            "image" => Ok(Rootfs::Image {
+                source,
+                read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
+            }),
+            other => {
+                let field = format!("annotations.{ROOTFS_ANNOTATION}");
+                Err(SpecError::unsupported(field, other, "neither share nor image").into())
+            }
+        }
+    }
+}
 
 /// A container to be made; beside it travel the control socket and the life line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,8 +51,9 @@ pub(super) struct Description {
     pub(super) id: String,
     /// Its folder in the state.
     pub(super) folder: PathBuf,
-    pub(super) rootfs: PathBuf,
-    pub(super) read_only: bool,
+    pub(super) rootfs: Rootfs,
+    /// What the machine gets of the host's files.
+    pub(super) shares: Vec<Share>,
     /// config.json for the guest.
     pub(super) config: Value,
     pub(super) cgroup: Cgroup,
@@ -44,12 +77,22 @@ impl Description {
                 columns: size.width as u16,
             })
         });
+        let id = &from.state.id;
+        let rootfs = Rootfs::chosen(spec, from.state.rootfs())?;
+        let root = match rootfs {
+            Rootfs::Shared => Some(Share::root(id, &from.state.rootfs())),
+            Rootfs::Image { .. } => None,
+        };
+        let mounts = Share::of_mounts(id, &from.state.bundle, spec)?;
         Ok(Description {
             id: from.state.id.clone(),
             folder: from.entry.folder().to_owned(),
-            rootfs: from.state.rootfs(),
-            read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
-            config: guest::config(spec, &from.process, &from.state.id),
+            rootfs,
+            config: guest::config(spec, &from.process, &from.state.id, &mounts),
+            shares: root
+                .into_iter()
+                .chain(mounts.into_iter().map(|(_, share)| share))
+                .collect(),
             cgroup: from.state.cgroup.clone(),
             namespaces: from.namespaces.clone(),
             terminal: size,

@@ -6,14 +6,16 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 
-use caisson_vmm::{Config, Disk, Jail, Serial, Tap, Vsock};
+use caisson_vmm::{Config, Disk, Fs, Jail, Serial, Tap, Vsock};
+use caisson_wire::agent::SHARES_TAG;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use rustix::process::{Signal as RustixSignal, set_parent_process_death_signal};
 
 use super::MONITOR_NAME;
 use super::files::{CONFIG, LOG, ROOT_IMAGE, SERIAL, VISIBLE, VSOCK};
 use super::guest::{INITRD, KERNEL};
-use super::message::Description;
+use super::message::{Description, Rootfs};
+use super::shares::Shares;
 use crate::RuntimeError;
 use crate::cgroup::Cgroup;
 
@@ -27,7 +29,16 @@ const GUEST_CID: u32 = 3;
 
 /// `caisson-vmm CONFIG`, as `caisson-vm` executes it.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    // Signals for the container are for the process beside it; only SIGKILL is for us.
+    if ignore_passed_on().is_err()
+        || set_parent_process_death_signal(Some(RustixSignal::KILL)).is_err()
+    {
+        return ExitCode::FAILURE;
+    }
+    caisson_vmm::main(arguments)
+}
+
+/// Signals for the container are for the process beside us; only SIGKILL is for us.
+pub(super) fn ignore_passed_on() -> nix::Result<()> {
     let deaf_to: SigSet = [
         Signal::SIGINT,
         Signal::SIGTERM,
@@ -40,15 +51,15 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     ]
     .into_iter()
     .collect();
-    let blocked = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&deaf_to), None);
-    if blocked.is_err() || set_parent_process_death_signal(Some(RustixSignal::KILL)).is_err() {
-        return ExitCode::FAILURE;
-    }
-    caisson_vmm::main(arguments)
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&deaf_to), None)
 }
 
-/// A monitor that is ended when this is dropped.
-pub(super) struct Monitor(pub(super) Child);
+/// A monitor, and the server of its guest's files; both are ended when this is dropped.
+pub(super) struct Monitor {
+    child: Child,
+    /// None for a guest that gets no files.
+    shares: Option<Shares>,
+}
 
 impl Monitor {
     /// Boot the machine. Call on the main thread, with whose end the monitor ends.
@@ -57,6 +68,15 @@ impl Monitor {
         taps: Vec<Tap>,
     ) -> Result<Monitor, RuntimeError> {
         let folder = &description.folder;
+        let (shares, input) = if description.shares.is_empty() {
+            (None, Stdio::null())
+        } else {
+            let (mut shares, files) = Shares::start(folder)?;
+            for share in &description.shares {
+                shares.add(folder, share)?;
+            }
+            (Some(shares), Stdio::from(files))
+        };
         let visible = folder.join(VISIBLE);
         std::fs::create_dir(&visible).map_err(RuntimeError::file(&visible, "create"))?;
         let config = folder.join(CONFIG);
@@ -70,23 +90,31 @@ impl Monitor {
             .arg(CONFIG)
             .current_dir(folder)
             .env_clear()
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::null())
             .stderr(Stdio::from(OwnedFd::from(log)))
             .spawn()
             .map_err(RuntimeError::step("execute caisson-vmm"))?;
-        Ok(Monitor(child))
+        Ok(Monitor { child, shares })
     }
 
     /// Let the guest's limits hold for it. Only now: KVM makes a thread of the kernel's for each machine, in the
     /// cgroup where the monitor is then, and with that one in it a cgroup cannot be frozen.
     pub(super) fn settle(&self, cgroup: &Cgroup) -> Result<(), RuntimeError> {
-        Ok(cgroup.admit(self.0.id())?)
+        if let Some(shares) = &self.shares {
+            shares.settle(cgroup)?;
+        }
+        Ok(cgroup.admit(self.child.id())?)
     }
 
     /// Why it ended, if it has.
     pub(super) fn ended(&mut self, folder: &Path) -> Option<RuntimeError> {
-        let status = self.0.try_wait().ok().flatten()?;
+        // Without its files there is no machine; without the machine the server ends by itself, and well.
+        let shares = self.shares.as_mut();
+        if let Some(error) = shares.and_then(|shares| shares.ended(folder)) {
+            return Some(error);
+        }
+        let status = self.child.try_wait().ok().flatten()?;
         let said = std::fs::read_to_string(folder.join(LOG)).unwrap_or_default();
         let console = tail(folder);
         Some(RuntimeError::Sandbox {
@@ -102,8 +130,8 @@ impl Monitor {
 impl Drop for Monitor {
     fn drop(&mut self) {
         // Both fail only when it has ended.
-        self.0.kill().ok();
-        self.0.wait().ok();
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 
@@ -125,26 +153,33 @@ pub(super) fn tail(folder: &Path) -> String {
 }
 
 /// A user that no other process has: numbers of users are larger than those of processes can be.
-fn own_user() -> u32 {
+pub(super) fn own_user() -> u32 {
     const FIRST: u32 = 1 << 30;
     FIRST + std::process::id()
 }
 
 fn machine(description: &Description, taps: Vec<Tap>) -> Config {
+    let disks = match description.rootfs {
+        Rootfs::Shared => Vec::new(),
+        Rootfs::Image { read_only, .. } => vec![Disk {
+            path: ROOT_IMAGE.into(),
+            read_only,
+            serial: "root".to_owned(),
+        }],
+    };
     Config {
         kernel: description.files.join(KERNEL),
         initrd: Some(description.files.join(INITRD)),
         cmdline: CMDLINE.to_owned(),
         memory_mib: description.memory_mib,
         vcpus: description.vcpus,
-        disks: vec![Disk {
-            path: ROOT_IMAGE.into(),
-            read_only: description.read_only,
-            serial: "root".to_owned(),
-        }],
+        disks,
         vsock: Some(Vsock {
             cid: GUEST_CID,
             socket: VSOCK.into(),
+        }),
+        fs: (!description.shares.is_empty()).then(|| Fs {
+            tag: SHARES_TAG.to_owned(),
         }),
         taps,
         serial: Serial::File(SERIAL.into()),

@@ -17,6 +17,14 @@ pub enum DeviceError {
         /// What the request needs.
         needed: usize,
     },
+    /// a chain has more bytes than any request consists of
+    #[error("a request of {length} bytes, {limit} are possible")]
+    Long {
+        /// What the chain has.
+        length: usize,
+        /// What is taken.
+        limit: usize,
+    },
     /// a chain has no room for the answer
     #[error("a request without room for its answer")]
     NoAnswer,

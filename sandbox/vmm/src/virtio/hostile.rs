@@ -18,6 +18,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::balloon::Balloon;
 use super::block::Block;
+use super::fs::{Fs, Packets};
 use super::mmio::Transport;
 use super::net::{Mac, Net, Wire};
 use super::rng::Rng;
@@ -243,6 +244,43 @@ impl Wire for Endless {
     }
 }
 
+/// A server that answers requests in an order and with lengths of its own, or none, and takes only some at a time.
+struct Scripted {
+    sent: u64,
+    answers: Vec<(u64, usize)>,
+}
+
+impl Packets for Scripted {
+    fn send(&mut self, _packet: &[u8]) -> io::Result<()> {
+        if self.sent % 8 == 7 && !self.answers.is_empty() {
+            self.sent += 1;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.sent += 1;
+        Ok(())
+    }
+
+    fn receive(&mut self, packet: &mut [u8]) -> io::Result<usize> {
+        let (tag, length) = self.answers.pop().ok_or(io::ErrorKind::WouldBlock)?;
+        let length = length.min(packet.len());
+        packet[..length].fill(0x5a);
+        let tag = tag.to_le_bytes();
+        let count = tag.len().min(length);
+        packet[..count].copy_from_slice(&tag[..count]);
+        Ok(length)
+    }
+
+    fn descriptor(&self) -> Option<RawFd> {
+        None
+    }
+}
+
+fn answer() -> impl Strategy<Value = (u64, usize)> {
+    let tag = prop_oneof![9 => 0..30_u64, 1 => any::<u64>()];
+    let length = prop_oneof![6 => 8..100_usize, 1 => 0..8_usize, 1 => 0..200_000_usize];
+    (tag, length)
+}
+
 fn disk() -> std::fs::File {
     let disk = tempfile::tempfile().expect("a file");
     disk.set_len(1 << 16).expect("a size");
@@ -313,6 +351,12 @@ proptest! {
         let net = Net::new(Endless(length), Mac([2; 6]), 1500);
         let features = u64::from(merges) << VIRTIO_NET_F_MRG_RXBUF;
         attack_with(Box::new(net), features, &queues, &content, &writes);
+    }
+
+    #[test]
+    fn fs(queues in vec(rings(), 2), content in content(), writes in writes(), mut answers in vec(answer(), 0..20)) {
+        let server = Scripted { sent: 0, answers: { answers.reverse(); answers } };
+        attack(Box::new(Fs::new(server, "tag", Box::new(|_| {}))), &queues, &content, &writes);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub mod balloon;
 pub mod block;
 mod error;
+pub mod fs;
 #[cfg(test)]
 mod hostile;
 mod interrupt;

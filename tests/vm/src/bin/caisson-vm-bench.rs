@@ -215,6 +215,7 @@ fn config(directory: &Path, initrd: &Path) -> Config {
             serial: String::new(),
         }],
         vsock: None,
+        fs: None,
         taps: vec![Tap {
             name: TAP.to_owned(),
             mac: "02:00:00:00:00:08".to_owned(),

@@ -47,7 +47,10 @@ pub fn plan(spec: &Spec, store: &Store) -> Result<Namespaces, SpecError> {
         if namespace.path.is_empty() {
             return Ok(Origin::New);
         }
-        let path = guest_view(Path::new(&namespace.path), store);
+        let path = match guest_view(Path::new(&namespace.path), store) {
+            View::Path(path) => path,
+            View::InMachine(path) => return Ok(Origin::Join(path)),
+        };
         let field = format!("linux.namespaces[{index}].path");
         let joined = identity(&path)
             .map_err(|error| SpecError::invalid(&field, &namespace.path, error.to_string()))?;
@@ -77,24 +80,32 @@ fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
     Ok((stat.st_dev, stat.st_ino))
 }
 
+/// What a path in config.json stands for.
+enum View {
+    Path(PathBuf),
+    /// The pid namespace of a guest whose processes the host does not have.
+    InMachine(PathBuf),
+}
+
 /// `/proc/<pid of a sandbox>/ns/pid` stands for the guest's pid namespace.
-fn guest_view(path: &Path, store: &Store) -> PathBuf {
+fn guest_view(path: &Path, store: &Store) -> View {
     let parts: Vec<&str> = path.to_str().unwrap_or("").split('/').collect();
     let ["", "proc", pid, "ns", "pid"] = parts[..] else {
-        return path.to_owned();
+        return View::Path(path.to_owned());
     };
     let Ok(pid) = pid.parse::<i32>() else {
-        return path.to_owned();
+        return View::Path(path.to_owned());
     };
     let states = store.list().unwrap_or_default();
     let init = states
         .iter()
         .find(|state| state.pid() == pid && pid != 0)
         .and_then(|state| state.init);
-    init.map_or_else(
-        || path.to_owned(),
-        |init| format!("/proc/{}/ns/pid", init.pid).into(),
-    )
+    match init {
+        None => View::Path(path.to_owned()),
+        Some(init) if init.pid == pid => View::InMachine(path.to_owned()),
+        Some(init) => View::Path(format!("/proc/{}/ns/pid", init.pid).into()),
+    }
 }
 
 #[cfg(test)]

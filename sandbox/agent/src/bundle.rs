@@ -1,11 +1,13 @@
 //! The folder of a container in the guest: config.json, root file system, and what a helper leaves there.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use caisson_wire::agent::{Create, Root, SHARES, SHARES_TAG};
-use rustix::mount::{MountFlags, mount, mount_bind_recursive};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind_recursive, unmount};
 use serde_json::Value;
 
 use crate::error::AgentError;
@@ -13,6 +15,8 @@ use crate::sysctl;
 
 /// Folders of containers.
 const HOME: &str = "/run/caisson";
+
+const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// Where libcontainer keeps its own state.
 pub(crate) const STATE: &str = "/run/containers";
@@ -65,6 +69,31 @@ impl Bundle {
         self.write("config.json", &config)
     }
 
+    /// End what is left of the container, and give back what [`Bundle::make`] and libcontainer have made. What
+    /// does not go stays until the machine ends.
+    pub(crate) fn remove(&self) {
+        let warn = |what: &str, error: std::io::Error| {
+            eprintln!("caisson-agent: {}: {what}: {error}", self.id);
+        };
+        let cgroup = Path::new(CGROUPS).join(&self.id);
+        if cgroup.exists()
+            && let Err(error) = empty(&cgroup)
+        {
+            warn("remove the control group", error);
+        }
+        let root = self.folder().join("rootfs");
+        if let Err(errno) = unmount(&root, UnmountFlags::DETACH) {
+            warn("unmount the root", errno.into());
+        }
+        for folder in [self.folder(), Path::new(STATE).join(&self.id)] {
+            if folder.exists()
+                && let Err(error) = fs::remove_dir_all(&folder)
+            {
+                warn("remove", error);
+            }
+        }
+    }
+
     pub(crate) fn write(&self, name: &str, document: &Value) -> Result<(), AgentError> {
         let path = self.folder().join(name);
         fs::write(&path, document.to_string())
@@ -84,6 +113,34 @@ fn attach_shares() -> Result<(), AgentError> {
         *mounted = true;
     }
     Ok(())
+}
+
+/// Kill everything in a control group and remove it with those below it.
+fn empty(cgroup: &Path) -> std::io::Result<()> {
+    const ATTEMPTS: u32 = 200;
+    const PAUSE: Duration = Duration::from_millis(10);
+    fs::write(cgroup.join("cgroup.kill"), "1")?;
+    let mut attempts = ATTEMPTS;
+    loop {
+        match remove_tree(cgroup) {
+            Err(error) if error.kind() == ErrorKind::ResourceBusy && attempts > 0 => {
+                attempts -= 1;
+                std::thread::sleep(PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Its files are not for us to remove, only its folders.
+fn remove_tree(cgroup: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(cgroup)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        }
+    }
+    fs::remove_dir(cgroup)
 }
 
 #[cfg(test)]

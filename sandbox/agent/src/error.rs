@@ -29,6 +29,8 @@ pub enum AgentError {
     /// a network device has no interface
     #[error("{0}: no interface is there")]
     NoInterface(String),
+    #[error("container {0} does not run, but its namespaces are to be joined")]
+    NoContainer(String),
     #[error("process {0} does not exist")]
     NoProcess(u64),
     #[error("process {process} has no {file:?}, or it is connected already")]

@@ -38,10 +38,16 @@ pub(crate) fn create(
             return Err(AgentError::Version(create.version));
         }
         clock::set(create.time_ns)?;
-        network::set(&create.network)?;
+        if let Some(network) = &create.network {
+            network::set(network)?;
+        }
         let bundle = Bundle::new(&create.id)?;
-        bundle.make(create)?;
-        let process = make(table, &bundle, Task::Create, &create.config["process"])?;
+        let mut create = create.clone();
+        join(table, &mut create)?;
+        bundle.make(&create)?;
+        let process = make(table, &bundle, Task::Create, &create.config["process"]);
+        let process = process.inspect_err(|_| bundle.remove())?;
+        table.settle(&create.id, process);
         Ok((bundle, process))
     };
     live(table, connection, made(), Kills::Told)
@@ -54,6 +60,22 @@ pub(crate) fn exec(table: &Arc<Table>, connection: &File, exec: &Exec) -> Result
         Ok((bundle, process))
     };
     live(table, connection, made(), Kills::Untold)
+}
+
+/// Name the namespaces of other containers that this one is to have in its config.json.
+fn join(table: &Table, create: &mut Create) -> Result<(), AgentError> {
+    for (kind, container) in &create.joined {
+        let pid = table
+            .init(container)
+            .ok_or_else(|| AgentError::NoContainer(container.clone()))?;
+        let path = format!("/proc/{pid}/ns/{kind}");
+        let namespaces = create.config["linux"]["namespaces"].as_array_mut();
+        let namespaces = namespaces.into_iter().flatten();
+        for namespace in namespaces.filter(|one| one["type"] == kind.as_str()) {
+            namespace["path"] = Value::from(path.as_str());
+        }
+    }
+    Ok(())
 }
 
 /// Let a helper make a process; returns its number in the table.
@@ -244,7 +266,11 @@ fn obey(
     table.signal(process, 9);
     // It dies now; only then may its pid be another's.
     table.wait(process).ok();
+    let is_init = table.is_init(process);
     table.forget(process);
+    if is_init {
+        bundle.remove();
+    }
 }
 
 fn begin(table: &Table, bundle: &Bundle) -> Result<(), AgentError> {

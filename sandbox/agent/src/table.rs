@@ -28,6 +28,8 @@ struct Inner {
     /// Children that were ever started by us.
     births: u64,
     processes: BTreeMap<u64, Process>,
+    /// The first processes of containers.
+    containers: BTreeMap<String, u64>,
     /// How many [`Expecting`]s there are.
     expecting: usize,
     /// What ended while somebody expected a process.
@@ -82,7 +84,28 @@ impl Table {
 
     /// Give up what is known of a process, and its files.
     pub(crate) fn forget(&self, number: u64) {
-        self.lock().processes.remove(&number);
+        let mut inner = self.lock();
+        inner.processes.remove(&number);
+        inner.containers.retain(|_, init| *init != number);
+    }
+
+    /// A process is a container's first.
+    pub(crate) fn settle(&self, container: &str, number: u64) {
+        let containers = &mut self.lock().containers;
+        containers.insert(container.to_owned(), number);
+    }
+
+    /// Whether a process is a container's first.
+    pub(crate) fn is_init(&self, number: u64) -> bool {
+        let inner = self.lock();
+        inner.containers.values().any(|init| *init == number)
+    }
+
+    /// The pid of a container's first process, if it runs.
+    pub(crate) fn init(&self, container: &str) -> Option<i32> {
+        let inner = self.lock();
+        let process = inner.processes.get(inner.containers.get(container)?)?;
+        process.ended.is_none().then_some(process.pid)
     }
 
     /// Send a signal; a process that has ended does not mind.

@@ -101,7 +101,11 @@ pub struct Create {
     pub root: Root,
     /// Whether the machine has the file system of shares.
     pub shares: bool,
-    pub network: Network,
+    /// The machine's, which its first container brings.
+    pub network: Option<Network>,
+    /// Whose namespaces it is to have: containers by kinds (`ipc`, `pid`, `uts`).
+    #[serde(default)]
+    pub joined: BTreeMap<String, String>,
     /// The host's time, in nanoseconds since 1970.
     pub time_ns: u64,
 }

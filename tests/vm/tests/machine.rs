@@ -16,6 +16,8 @@ mod jail;
 mod net;
 #[path = "machine/network.rs"]
 mod network;
+#[path = "machine/pod.rs"]
+mod pod;
 #[path = "machine/redirect.rs"]
 mod redirect;
 #[path = "machine/share.rs"]
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
         return caisson_vm_tests::host::run_in_nested_machine();
     }
     let containers: Vec<Case> = if std::env::var_os("CAISSON_GUEST").is_some() {
-        [container::CASES, network::CASES, share::CASES].concat()
+        [container::CASES, network::CASES, pod::CASES, share::CASES].concat()
     } else {
         println!("no agent (CAISSON_GUEST names its folder): no containers are tested");
         Vec::new()

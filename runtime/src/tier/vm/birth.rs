@@ -1,5 +1,6 @@
 //! The sandbox process, from its execution to its end.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::life::{Life, Machine, Terminal, block_signals};
 use super::message::{Description, Down, Rootfs, Up};
 use super::monitor::Monitor;
 use super::session::Session;
-use super::{guest, network, usage};
+use super::{guest, member, namespaces, network, usage};
 use crate::RuntimeError;
 use crate::tier::edges;
 use crate::tier::life::{die_with, watch};
@@ -63,8 +64,11 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Ended, RuntimeError> {
     rustix::process::setsid().map_err(RuntimeError::step("setsid"))?;
     rustix::process::chdir("/").map_err(RuntimeError::step("chdir"))?;
     block_signals()?;
-    network::enter(&description.namespaces.network)?;
+    namespaces::enter(&description.namespaces)?;
     usage::prepare(&description.folder)?;
+    if let Some(membership) = &description.membership {
+        return member::live(boot, &description, membership, control, life_line);
+    }
     if let Rootfs::Image { source, .. } = &description.rootfs {
         guest::root_image(source, &description.folder.join(ROOT_IMAGE))?;
     }
@@ -82,7 +86,7 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Ended, RuntimeError> {
     let terminal = description.terminal.map(Terminal::open).transpose()?;
     let session = Session::open(
         &description.folder,
-        &Opening::Create(request(&description, machine.network.for_guest())),
+        &Opening::Create(request(&description, Some(machine.network.for_guest()))),
         Duration::from_secs(description.boot_limit_s),
         &mut || machine.ended(),
     )?;
@@ -99,7 +103,7 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Ended, RuntimeError> {
     life.follow(Some(&mut machine))
 }
 
-fn request(description: &Description, network: Network) -> Create {
+pub(super) fn request(description: &Description, network: Option<Network>) -> Create {
     Create {
         version: VERSION,
         id: description.id.clone(),
@@ -115,6 +119,7 @@ fn request(description: &Description, network: Network) -> Create {
         },
         shares: !description.shares.is_empty(),
         network,
+        joined: BTreeMap::new(),
         time_ns: usage::now_ns(),
     }
 }

@@ -44,6 +44,9 @@ fn complete(folder: PathBuf) -> Result<PathBuf, RuntimeError> {
     Ok(folder)
 }
 
+/// Kinds of namespaces that containers of a pod share.
+const JOINED: [&str; 4] = ["network", "ipc", "uts", "pid"];
+
 /// What this tier cannot do yet.
 pub(super) fn check(spec: &Spec) -> Result<(), SpecError> {
     let refuse = |field: String, value: &str, reason: &str| {
@@ -58,9 +61,9 @@ pub(super) fn check(spec: &Spec) -> Result<(), SpecError> {
         }
     }
     for (index, namespace) in spec.linux.namespaces.iter().enumerate() {
-        if !namespace.path.is_empty() && namespace.kind != "network" {
+        if !namespace.path.is_empty() && !JOINED.contains(&namespace.kind.as_str()) {
             let field = format!("linux.namespaces[{index}].path");
-            let reason = "a virtual machine is not connected to another namespace yet";
+            let reason = "a virtual machine has no such namespace of another's";
             return refuse(field, &namespace.path, reason);
         }
     }

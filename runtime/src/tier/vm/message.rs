@@ -7,8 +7,9 @@ use caisson_wire::WireError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::pod::Membership;
 use super::shares::Share;
-use super::{guest, session, size};
+use super::{guest, pod, session, size};
 use crate::RuntimeError;
 use crate::cgroup::Cgroup;
 use crate::namespace::Namespaces;
@@ -58,6 +59,8 @@ pub(super) struct Description {
     pub(super) config: Value,
     pub(super) cgroup: Cgroup,
     pub(super) namespaces: Namespaces,
+    /// In the machine of another container.
+    pub(super) membership: Option<Membership>,
     pub(super) terminal: Option<ConsoleSize>,
     pub(super) memory_mib: u32,
     pub(super) vcpus: u8,
@@ -77,6 +80,7 @@ impl Description {
                 columns: size.width as u16,
             })
         });
+        let limits = size::of_machine(spec)?;
         let id = &from.state.id;
         let rootfs = Rootfs::chosen(spec, from.state.rootfs())?;
         let root = match rootfs {
@@ -95,9 +99,10 @@ impl Description {
                 .collect(),
             cgroup: from.state.cgroup.clone(),
             namespaces: from.namespaces.clone(),
+            membership: pod::membership(from)?,
             terminal: size,
-            memory_mib: size::memory_mib(&spec.linux.resources),
-            vcpus: size::vcpus(&spec.linux.resources),
+            memory_mib: size::memory_mib(&limits),
+            vcpus: size::vcpus(&limits),
             files: guest::files()?,
             boot_limit_s: session::boot_limit_s()?,
         })

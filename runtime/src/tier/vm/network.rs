@@ -4,38 +4,19 @@
 //! starts is the guest's network. Who makes a container's network only when the container stands, as `ctr run --cni`
 //! does, gets one interface: its tap is made in advance and the rest is done at `start`.
 
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use caisson_network::{connect, disconnect, tap_name};
-use caisson_sys::namespace::{self, Namespaces as Kinds};
+use caisson_sys::namespace::Namespaces as Kinds;
 use caisson_vmm::Tap;
 use caisson_wire::network::{Interface, Network};
 
+use super::namespaces::join;
 use crate::RuntimeError;
 use crate::namespace::Origin;
 
 /// The only MTU that the driver can lower later to any other.
 const LARGEST_MTU: u16 = u16::MAX;
-
-/// Go where the pod's network is. Call while there is one thread.
-pub(super) fn enter(origin: &Origin) -> Result<(), RuntimeError> {
-    match origin {
-        Origin::New => {
-            namespace::unshare(Kinds::NET).map_err(RuntimeError::step("unshare"))?;
-            caisson_sys::loopback::up().map_err(RuntimeError::step("bring lo up"))
-        }
-        Origin::Join(path) => join(path),
-        Origin::Host => Err(RuntimeError::Sandbox {
-            message: "a virtual machine is not connected to the host's network".into(),
-        }),
-    }
-}
-
-fn join(path: &Path) -> Result<(), RuntimeError> {
-    let file = std::fs::File::open(path).map_err(RuntimeError::file(path, "open"))?;
-    namespace::enter(file.as_fd(), Kinds::NET).map_err(RuntimeError::file(path, "setns"))
-}
 
 /// What the machine gets, and what is to be taken back.
 #[derive(Debug)]
@@ -140,7 +121,7 @@ pub(super) fn clean(path: &Path) -> Result<(), RuntimeError> {
     }
     let path = path.to_owned();
     let thread = std::thread::spawn(move || {
-        join(&path)?;
+        join(&path, Kinds::NET)?;
         disconnect().map_err(said)
     });
     thread.join().unwrap_or(Err(RuntimeError::SandboxDied))

@@ -1,8 +1,16 @@
 //! How large a machine is, and what its host gives it.
 
+use std::str::FromStr;
+
 use crate::cgroup::limits::or_max;
 use crate::cgroup::limits::weight_of_shares;
 use crate::spec::types::Resources;
+use crate::spec::{Spec, SpecError};
+
+/// What all containers of a pod may use together, as containerd's CRI plugin tells it of the first of them.
+const POD_MEMORY: &str = "io.kubernetes.cri.sandbox-memory";
+const POD_QUOTA: &str = "io.kubernetes.cri.sandbox-cpu-quota";
+const POD_PERIOD: &str = "io.kubernetes.cri.sandbox-cpu-period";
 
 /// What the guest kernel and the agent take of a machine's memory.
 const GUEST_OVERHEAD_MIB: u32 = 64;
@@ -12,6 +20,38 @@ const HOST_OVERHEAD_MIB: u32 = 32;
 const DEFAULT_MIB: u32 = 512;
 /// The monitor's devices need some threads whatever the guest's limit is.
 const MAX_VCPUS: u8 = 32;
+
+/// The limits that a machine is made for: the pod's, or those of the only container.
+pub(super) fn of_machine(spec: &Spec) -> Result<Resources, SpecError> {
+    let mut limits = spec.linux.resources.clone();
+    if let Some(bytes) = annotation(spec, POD_MEMORY)? {
+        limits.memory.limit = Some(bytes);
+    }
+    if let Some(quota) = annotation(spec, POD_QUOTA)? {
+        limits.cpu.quota = Some(quota);
+    }
+    if let Some(period) = annotation(spec, POD_PERIOD)? {
+        limits.cpu.period = Some(period);
+    }
+    Ok(limits)
+}
+
+/// A number that is given and not zero, which stands for "not known".
+fn annotation<T: FromStr + Default + PartialEq>(
+    spec: &Spec,
+    name: &str,
+) -> Result<Option<T>, SpecError> {
+    let Some(text) = spec.annotations.get(name) else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(number) => Ok(Some(number).filter(|number| *number != T::default())),
+        Err(_) => {
+            let field = format!("annotations.{name}");
+            Err(SpecError::invalid(field, text, "not a number"))
+        }
+    }
+}
 
 /// Memory of the machine, in MiB.
 pub(super) fn memory_mib(limits: &Resources) -> u32 {
@@ -86,6 +126,30 @@ pub(super) fn in_guest(limits: &Resources) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_is_as_large_as_its_pod() {
+        let mut spec = Spec::default();
+        spec.linux.resources.memory.limit = Some(1 << 20);
+        for (name, value) in [
+            (POD_MEMORY, "268435456"),
+            (POD_QUOTA, "250000"),
+            (POD_PERIOD, "0"),
+        ] {
+            spec.annotations.insert(name.into(), value.into());
+        }
+        let limits = of_machine(&spec).expect("numbers");
+        assert_eq!(
+            (memory_mib(&limits), vcpus(&limits)),
+            (256 + GUEST_OVERHEAD_MIB, 3)
+        );
+        spec.annotations.insert(POD_MEMORY.into(), "much".into());
+        let error = of_machine(&spec).expect_err("no number").to_string();
+        assert!(
+            error.contains(POD_MEMORY) && error.contains("much"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn limits_leave_room_for_the_machine() {

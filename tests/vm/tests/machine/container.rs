@@ -25,12 +25,14 @@ pub(crate) const CASES: &[Case] = &[
 /// A busybox bundle; everything of it is deleted with this.
 pub(crate) struct Bundle {
     folder: TempDir,
+    state: PathBuf,
 }
 
 impl Bundle {
     pub(crate) fn new(arguments: &[&str], change: impl FnOnce(&mut Value)) -> Bundle {
         let folder = guest::scratch();
-        let bundle = Bundle { folder };
+        let state = folder.path().join("state");
+        let bundle = Bundle { folder, state };
         let image = caisson_images::busybox().expect("the busybox image");
         let copied = Command::new("cp")
             .arg("-a")
@@ -54,8 +56,16 @@ impl Bundle {
         self.folder.path().join(name)
     }
 
-    fn state(&self) -> PathBuf {
-        self.path("state")
+    /// With its state in the same folder as the other's.
+    pub(crate) fn beside(self, other: &Bundle) -> Bundle {
+        Bundle {
+            state: other.state.clone(),
+            ..self
+        }
+    }
+
+    fn state(&self) -> &Path {
+        &self.state
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {

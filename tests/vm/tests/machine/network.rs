@@ -33,28 +33,28 @@ fn run(command: &str) -> String {
 }
 
 /// A named network namespace, removed with everything in it.
-struct Namespace(&'static str);
+pub(crate) struct Namespace(&'static str);
 
 impl Namespace {
-    fn new(name: &'static str) -> Namespace {
+    pub(crate) fn new(name: &'static str) -> Namespace {
         run(&format!(
             "ip netns add {name} && ip -n {name} link set lo up"
         ));
         Namespace(name)
     }
 
-    fn run(&self, command: &str) -> String {
+    pub(crate) fn run(&self, command: &str) -> String {
         run(&format!("ip netns exec {} {command}", self.0))
     }
 
     /// In a container's config.json.
-    fn join(&self, config: &mut Value) {
+    pub(crate) fn join(&self, config: &mut Value) {
         let path = format!("/run/netns/{}", self.0);
         set_network(config, &json!({"type": "network", "path": path}));
     }
 
     /// No taps and no traffic control.
-    fn assert_clean(&self) {
+    pub(crate) fn assert_clean(&self) {
         let links = self.run("ip link");
         assert!(!links.contains("caisson"), "{links}");
         let disciplines = self.run("tc qdisc");
@@ -71,7 +71,7 @@ impl Drop for Namespace {
     }
 }
 
-fn set_network(config: &mut Value, namespace: &Value) {
+pub(crate) fn set_network(config: &mut Value, namespace: &Value) {
     let namespaces = config["linux"]["namespaces"]
         .as_array_mut()
         .expect("namespaces");

@@ -1,9 +1,9 @@
 //! `pause`: freeze the guest; the app kernel stays awake.
 
 use super::Context;
-use crate::RuntimeError;
 use crate::cgroup::procs::Freezer;
 use crate::state::Status;
+use crate::{RuntimeError, tier};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -11,9 +11,13 @@ pub struct Arguments {
 }
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError> {
-    let state = context.store.entry(&arguments.id)?.load()?;
+    let entry = context.store.entry(&arguments.id)?;
+    let state = entry.load()?;
     match state.status() {
-        Status::Running | Status::Created => Ok(state.cgroup.set_freezer(Freezer::Frozen)?),
+        Status::Running | Status::Created => {
+            tier::of(&state)?.pausing(&entry)?;
+            Ok(state.cgroup.set_freezer(Freezer::Frozen)?)
+        }
         status => Err(RuntimeError::WrongStatus {
             action: "pause",
             status,

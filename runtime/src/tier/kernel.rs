@@ -154,6 +154,11 @@ impl Tier for KernelTier {
         Ok(())
     }
 
+    fn pausing(&self, _: &Entry) -> Result<(), RuntimeError> {
+        // Guests are in the cgroup on the host.
+        Ok(())
+    }
+
     fn resumed(&self, _: &Entry) -> Result<(), RuntimeError> {
         Ok(())
     }

@@ -119,6 +119,8 @@ pub trait Tier {
     fn limit(&self, entry: &Entry, limits: &Resources) -> Result<(), RuntimeError>;
     /// Send a signal that is not SIGKILL to every process of the container.
     fn signal_all(&self, state: &State, entry: &Entry, signal: i32) -> Result<(), RuntimeError>;
+    /// The container is about to be frozen on the host: freeze what of its guest would not be with that.
+    fn pausing(&self, entry: &Entry) -> Result<(), RuntimeError>;
     /// The container was thawed: tell the guest what it has missed.
     fn resumed(&self, entry: &Entry) -> Result<(), RuntimeError>;
     /// Free process `pid` of a sandbox, which was sent SIGKILL and has not ended, from what holds it.

@@ -168,8 +168,19 @@ impl Tier for VmTier {
         usage::signal_all(entry, signal)
     }
 
+    fn pausing(&self, entry: &Entry) -> Result<(), RuntimeError> {
+        // The machine of a pod runs on without one of its members.
+        match pod::owner_of(entry) {
+            Some(_) => usage::freeze(entry, Freezer::Frozen),
+            None => Ok(()),
+        }
+    }
+
     fn resumed(&self, entry: &Entry) -> Result<(), RuntimeError> {
-        usage::awake(entry)
+        match pod::owner_of(entry) {
+            Some(_) => usage::freeze(entry, Freezer::Thawed),
+            None => usage::awake(entry),
+        }
     }
 
     fn unblock(&self, _: i32) {

@@ -83,7 +83,8 @@ pub const USAGE_FILES: [&str; 11] = [
 ];
 
 /// The files of a container's control group that [`Question::Limits`] may name.
-pub const LIMIT_FILES: [&str; 6] = [
+pub const LIMIT_FILES: [&str; 7] = [
+    "cgroup.freeze",
     "cpu.max",
     "cpu.weight",
     "memory.low",

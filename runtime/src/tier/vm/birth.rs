@@ -93,7 +93,7 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Ended, RuntimeError> {
     machine.network.connect()?;
     machine.monitor.settle(&description.cgroup)?;
     let (master, slave) = terminal.map(|both| (both.master, both.slave)).unzip();
-    let life = Life::begin(session, slave)?;
+    let life = Life::begin(session, slave)?.counting(&description.folder);
     life.serve(control)?;
     watch(life_line)?;
     let fds: Vec<_> = master.iter().map(AsFd::as_fd).collect();

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -117,6 +117,8 @@ pub(super) struct Life {
     sender: Sender<Event>,
     /// Outputs that have not ended.
     streams: usize,
+    /// Of the container, where kills for memory are counted.
+    counted: Option<PathBuf>,
 }
 
 impl Life {
@@ -136,9 +138,16 @@ impl Life {
             events,
             sender,
             streams,
+            counted: None,
         };
         life.listen()?;
         Ok(life)
+    }
+
+    /// That of a container's first process, whose folder in the state this is.
+    pub(super) fn counting(mut self, folder: &Path) -> Life {
+        self.counted = Some(folder.to_owned());
+        self
     }
 
     /// Hear reports and signals.
@@ -207,9 +216,10 @@ impl Life {
                     self.last_output();
                     return Ok(ended);
                 }
-                Ok(Event::Report(Report::OutOfMemory { kills })) => machine
+                Ok(Event::Report(Report::OutOfMemory { kills })) => self
+                    .counted
                     .as_ref()
-                    .and_then(|machine| usage::out_of_memory(&machine.folder, kills).err()),
+                    .and_then(|folder| usage::out_of_memory(folder, kills).err()),
                 Ok(Event::Report(Report::Failed { message })) => Some(of_agent(&message)),
                 Ok(Event::Report(other)) => Some(nonsense(&other)),
                 Ok(Event::Lost(message)) => Some(RuntimeError::Sandbox { message }),

@@ -38,7 +38,7 @@ pub(super) fn live(
         &mut || None,
     )?;
     let (master, slave) = terminal.map(|both| (both.master, both.slave)).unzip();
-    let life = Life::begin(session, slave)?;
+    let life = Life::begin(session, slave)?.counting(&description.folder);
     life.serve(control)?;
     watch(life_line)?;
     let fds: Vec<_> = master.iter().map(AsFd::as_fd).collect();

@@ -15,7 +15,7 @@ use super::files::VISIBLE;
 use crate::RuntimeError;
 use crate::namespace::{Namespaces, Origin};
 use crate::spec::SpecError;
-use crate::state::{State, Status, Store};
+use crate::state::{Entry, State, Status, Store};
 use crate::tier::{Blueprint, Tier};
 
 /// Annotations with the id of a pod's first container, and those that say which one a container is, of containerd
@@ -39,6 +39,22 @@ pub(super) struct Membership {
     pub(super) folder: PathBuf,
     /// Whose namespaces it joins in the guest, by their kinds.
     pub(super) joined: BTreeMap<String, String>,
+}
+
+impl Membership {
+    /// The owner's entry in the state.
+    pub(super) fn entry(&self) -> Result<Entry, RuntimeError> {
+        let root = self.folder.parent().unwrap_or(Path::new("/"));
+        Ok(Store::new(root.to_owned()).entry(&self.owner)?)
+    }
+}
+
+/// The owner of the machine that a container is a member of, by its folder in the state.
+pub(super) fn owner_of(entry: &Entry) -> Option<Entry> {
+    let machine = std::fs::read_link(entry.folder().join(VISIBLE)).ok()?;
+    let folder = machine.parent()?;
+    let store = Store::new(folder.parent()?.to_owned());
+    store.entry(folder.file_name()?.to_str()?).ok()
 }
 
 /// A container of this tier and its folder.

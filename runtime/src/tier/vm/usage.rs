@@ -11,9 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use caisson_wire::agent::{Question, Report, USAGE_FILES};
 
 use super::files::{CONFIG, USAGE};
-use super::session;
-use super::size;
+use super::{pod, session, size};
 use crate::RuntimeError;
+use crate::cgroup::procs::Freezer;
 use crate::spec::SpecError;
 use crate::spec::types::Resources;
 use crate::state::Entry;
@@ -83,8 +83,17 @@ pub(super) fn limit(entry: &Entry, limits: &Resources) -> Result<(), RuntimeErro
     order(entry, Question::Limits(files))
 }
 
+/// Freeze or thaw the container's processes in the guest, where others run on.
+pub(super) fn freeze(entry: &Entry, freezer: Freezer) -> Result<(), RuntimeError> {
+    let value = if freezer == Freezer::Frozen { "1" } else { "0" };
+    let file = ("cgroup.freeze".to_owned(), value.to_owned());
+    order(entry, Question::Limits(vec![file]))
+}
+
 /// What the machine was made with.
 fn memory_mib(entry: &Entry) -> Result<i64, RuntimeError> {
+    let owner = pod::owner_of(entry);
+    let entry = owner.as_ref().unwrap_or(entry);
     let path = entry.folder().join(CONFIG);
     let text = std::fs::read(&path).map_err(RuntimeError::file(&path, "read"))?;
     let config: caisson_vmm::Config = serde_json::from_slice(&text)

@@ -44,6 +44,7 @@ use crate::spec::types::Resources;
 use crate::spec::{Spec, SpecError};
 use crate::state::{Entry, State};
 use message::{Description, Down, Up};
+use shares::Share;
 
 pub const PROCESS_NAME: &str = "caisson-vm";
 pub const EXEC_NAME: &str = "caisson-vm-exec";
@@ -127,6 +128,11 @@ impl Tier for VmTier {
     }
 
     fn clean(&self, entry: &Entry, state: &State) -> Result<(), RuntimeError> {
+        if let Some(owner) = pod::owner_of(entry) {
+            for share in Share::of(state)? {
+                share.take_back(&owner);
+            }
+        }
         let namespaces = &state.spec.linux.namespaces;
         let network = namespaces.iter().find(|one| one.kind == "network");
         match network {

@@ -125,6 +125,7 @@ fn answer(kernel: &Arc<Kernel>, connection: BorrowedFd<'_>, init: &Guest, proces
             Err(errno) => failed("open a terminal in /dev/pts".to_owned(), Some(errno)),
         },
         Request::Adopt { host_pid, process } => respond(adopt(kernel, host_pid, &process, fds)),
+        Request::Share(_) => failed("not a virtual machine".to_owned(), None),
     };
     let borrowed: Vec<BorrowedFd<'_>> = out.iter().map(AsFd::as_fd).collect();
     if let Err(error) = caisson_wire::send(connection, &response, &borrowed) {

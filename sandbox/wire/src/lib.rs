@@ -87,6 +87,9 @@ pub enum Request {
     Filter,
     /// Ask which calls of guests were refused or not supported. Answer: [`Response::Shortfalls`].
     Shortfalls,
+    /// Show the machine's guest something of the host's, or show it no more; the mount travels beside this message, as
+    /// beside the order itself. Answer: [`Response::Done`] or [`Response::Failed`].
+    Share(share::Order),
     /// Take over a process that the caller made with `caisson_sys::guest`: it sits in its first
     /// `execve`, stopped in the listener that travels beside this message where the transport has one. Answer:
     /// [`Response::Done`] once the program image is in place, or [`Response::Failed`] (the caller

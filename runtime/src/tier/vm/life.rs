@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use caisson_wire::agent::{self, Ended, MAX_UP_BYTES, Order, Report};
-use caisson_wire::{Request, Response};
+use caisson_wire::{Request, Response, share};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::fs::{Mode, OFlags};
@@ -32,6 +32,12 @@ pub(super) enum Event {
     Signal(i32),
     /// `caisson start`, which waits for an answer.
     Start(OwnedFd),
+    /// A container of the pod has a file system for the guest, or takes it back; it waits for an answer.
+    Share {
+        caller: OwnedFd,
+        order: share::Order,
+        mount: Option<OwnedFd>,
+    },
     StreamEnded,
 }
 
@@ -173,6 +179,11 @@ impl Life {
             while let Ok(caller) = rustix::net::accept(&control) {
                 let event = match caisson_wire::receive::<Request>(caller.as_fd()) {
                     Ok((Request::Start, _)) => Event::Start(caller),
+                    Ok((Request::Share(order), mut fds)) => Event::Share {
+                        caller,
+                        order,
+                        mount: fds.pop(),
+                    },
                     Ok(_) => {
                         answer(&caller, Err("not of a virtual machine"));
                         continue;
@@ -231,6 +242,18 @@ impl Life {
                     starting = Some((caller, Instant::now() + ANSWER_LIMIT));
                     self.begin_program(machine.as_deref_mut()).err()
                 }
+                Ok(Event::Share {
+                    caller,
+                    order,
+                    mount,
+                }) => {
+                    let outcome = pass(machine.as_deref_mut(), &order, mount);
+                    answer(
+                        &caller,
+                        outcome.as_ref().map(|()| ()).map_err(String::as_str),
+                    );
+                    None
+                }
                 Ok(Event::StreamEnded) => {
                     self.streams = self.streams.saturating_sub(1);
                     None
@@ -285,6 +308,17 @@ impl Life {
             }
         }
     }
+}
+
+/// Have a machine's server of files do as another container's process says.
+fn pass(
+    machine: Option<&mut Machine>,
+    order: &share::Order,
+    mount: Option<OwnedFd>,
+) -> Result<(), String> {
+    let machine = machine.ok_or("has no machine of its own")?;
+    let told = machine.monitor.tell_shares(order, mount.as_ref());
+    told.map_err(|error| unprefixed(&error))
 }
 
 /// Our own error without what its reader puts before it again.

@@ -7,7 +7,7 @@ use caisson_wire::agent::{Ended, Opening};
 use super::birth::request;
 use super::files::VISIBLE;
 use super::life::{Life, Terminal};
-use super::message::{Description, Down, Up};
+use super::message::{Description, Down, Rootfs, Up};
 use super::pod::Membership;
 use super::session::{ANSWER_LIMIT, Session};
 use crate::RuntimeError;
@@ -24,10 +24,20 @@ pub(super) fn live(
     let link = description.folder.join(VISIBLE);
     std::os::unix::fs::symlink(membership.folder.join(VISIBLE), &link)
         .map_err(RuntimeError::file(&link, "link"))?;
+    if let Rootfs::Image { .. } = description.rootfs {
+        let message = "a further container of a pod cannot have its root file system as an image";
+        return Err(RuntimeError::Sandbox {
+            message: message.into(),
+        });
+    }
     caisson_wire::send(boot.as_fd(), &Up::Mounted, &[])?;
     let (Down::GoOn, _) = caisson_wire::receive::<Down>(boot.as_fd())? else {
         return Err(RuntimeError::SandboxDied);
     };
+    let owner = membership.entry()?;
+    for share in &description.shares {
+        share.lend(&owner)?;
+    }
     let terminal = description.terminal.map(Terminal::open).transpose()?;
     let mut create = request(description, None);
     create.joined.clone_from(&membership.joined);

@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 use caisson_vmm::{Config, Disk, Fs, Jail, Serial, Tap, Vsock};
 use caisson_wire::agent::SHARES_TAG;
+use caisson_wire::share::Order;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use rustix::process::{Signal as RustixSignal, set_parent_process_death_signal};
 
@@ -96,6 +97,15 @@ impl Monitor {
             .spawn()
             .map_err(RuntimeError::step("execute caisson-vmm"))?;
         Ok(Monitor { child, shares })
+    }
+
+    /// Have the server of files do something.
+    pub(super) fn tell_shares(
+        &mut self,
+        order: &Order,
+        mount: Option<&OwnedFd>,
+    ) -> Result<(), RuntimeError> {
+        self.shares.tell(order, mount)
     }
 
     /// Let the guest's limits hold for it. Only now: KVM makes a thread of the kernel's for each machine, in the

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use caisson_sys::mount_attributes::{self, Attributes, Reach};
+use caisson_wire::Request;
 use caisson_wire::share::{Answer, Coherence, MAX_FUSE_BYTES, Order};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::{MountFlags, OpenTreeFlags, open_tree};
@@ -25,6 +26,8 @@ use crate::RuntimeError;
 use crate::cgroup::Cgroup;
 use crate::rootfs::options::{self, Kind};
 use crate::spec::Spec;
+use crate::state::{Entry, State};
+use crate::tier::door::ask;
 
 /// Something of the host's that a guest sees, by a name that is unique in its machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +58,14 @@ impl Share {
             read_only_tree: false,
             coherence: Coherence::Own,
         }
+    }
+
+    /// Everything that a container may have had.
+    pub(super) fn of(state: &State) -> Result<Vec<Share>, RuntimeError> {
+        let mounts = Share::of_mounts(&state.id, &state.bundle, &state.spec)?;
+        let root = Share::root(&state.id, &state.rootfs());
+        let mounts = mounts.into_iter().map(|(_, share)| share);
+        Ok(std::iter::once(root).chain(mounts).collect())
     }
 
     /// The bind mounts of container `id`, with the indices of their entries.
@@ -88,6 +99,27 @@ impl Share {
         RuntimeError::Sandbox {
             message: format!("{}: {}: {reason}", self.field, self.source.display()),
         }
+    }
+
+    /// Have the machine of another container show it to its guest.
+    pub(super) fn lend(&self, owner: &Entry) -> Result<(), RuntimeError> {
+        let mount = self.mount()?;
+        let order = Order::Add {
+            name: self.name.clone(),
+            coherence: self.coherence,
+        };
+        ask(owner, &Request::Share(order), &[mount.as_fd()])
+            .map(drop)
+            .map_err(|error| match error {
+                RuntimeError::Sandbox { message } => self.failed(message),
+                other => other,
+            })
+    }
+
+    /// Take it back. That the machine or the share is gone already is as good.
+    pub(super) fn take_back(&self, owner: &Entry) {
+        let name = self.name.clone();
+        ask(owner, &Request::Share(Order::Remove { name }), &[]).ok();
     }
 
     /// A mount of its own that is attached nowhere.
@@ -189,6 +221,20 @@ impl Shares {
                 std::thread::sleep(std::time::Duration::from_millis(50));
                 Err(self.ended(folder).unwrap_or_else(|| error.into()))
             }
+        }
+    }
+
+    /// An order of another container's of the same machine, with its mount.
+    pub(super) fn tell(
+        &mut self,
+        order: &Order,
+        mount: Option<&OwnedFd>,
+    ) -> Result<(), RuntimeError> {
+        let mount: Vec<_> = mount.iter().map(|mount| mount.as_fd()).collect();
+        caisson_wire::send(self.control.as_fd(), order, &mount)?;
+        match caisson_wire::receive::<Answer>(self.control.as_fd())? {
+            (Answer::Done, _) => Ok(()),
+            (Answer::Failed { message }, _) => Err(RuntimeError::Sandbox { message }),
         }
     }
 

@@ -76,9 +76,10 @@ fn has_one_machine() {
         "{seen}"
     );
     // Two that end, of the same name: nothing of the first is in the second's way.
-    for _ in 0..2 {
-        let script = "readlink /proc/self/ns/ipc; ps; exit 3";
+    for number in ["first", "second"] {
+        let script = "readlink /proc/self/ns/ipc; cat /number; ps; exit 3";
         let short = member(&["sh", "-c", script], &["ipc", "uts", "pid"]);
+        fs::write(short.path("rootfs/number"), number).expect("a file");
         let output = short.run(&["run", "vm-short"]);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{said}");
@@ -87,6 +88,7 @@ fn has_one_machine() {
             seen.contains("sleep 1000") && !seen.contains("sleep 1001"),
             "{seen}"
         );
+        assert!(seen.contains(number), "{number}: {seen}");
         let ipc = seen.lines().next().unwrap_or_default();
         let same = owner.done(&["exec", "vm-pod", "readlink", "/proc/self/ns/ipc"]);
         assert_eq!(ipc, same.trim());

@@ -105,7 +105,10 @@ impl Monitor {
         order: &Order,
         mount: Option<&OwnedFd>,
     ) -> Result<(), RuntimeError> {
-        self.shares.tell(order, mount)
+        let shares = self.shares.as_mut().ok_or_else(|| RuntimeError::Sandbox {
+            message: "the pod's virtual machine was made without files of the host".into(),
+        })?;
+        shares.tell(order, mount)
     }
 
     /// Let the guest's limits hold for it. Only now: KVM makes a thread of the kernel's for each machine, in the

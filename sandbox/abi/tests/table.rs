@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use caisson_abi::{
-    Action, Call, Disposition, Errno, LOADER_PLAN_NR, Level, Otherwise, TABLE, decide, markdown,
-    nr, row, row_named,
+    Action, Call, Disposition, LOADER_PLAN_NR, Level, Otherwise, TABLE, decide, markdown, nr, row,
+    row_named,
 };
 
 /// Numbers below 470 that Linux has not given out on x86-64.

@@ -47,10 +47,11 @@ mod tests {
     use crate::cgroup::devices::rules as of_spec;
     use crate::spec::types::DeviceCgroup;
 
+    /// An entry: whether it allows, its type, major and minor number, and its access.
+    type Entry = (bool, &'static str, Option<i64>, Option<i64>, &'static str);
+
     /// What a container with these entries of `linux.resources.devices` may do.
-    fn allowed(
-        list: &[(bool, &str, Option<i64>, Option<i64>, &str)],
-    ) -> impl Fn(char, u64, DeviceAccess) -> bool {
+    fn allowed(list: &[Entry]) -> impl Fn(char, u64, DeviceAccess) -> bool {
         let mut spec = crate::spec::default::spec();
         let entries = list
             .iter()

@@ -248,10 +248,7 @@ impl Life {
                     mount,
                 }) => {
                     let outcome = pass(machine.as_deref_mut(), &order, mount);
-                    answer(
-                        &caller,
-                        outcome.as_ref().map(|()| ()).map_err(String::as_str),
-                    );
+                    answer(&caller, outcome.as_ref().copied().map_err(String::as_str));
                     None
                 }
                 Ok(Event::StreamEnded) => {

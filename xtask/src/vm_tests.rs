@@ -121,7 +121,10 @@ pub(crate) fn run(words: &[&str], interrupted: &AtomicBool) -> Result<ExitCode> 
     packages::install()?;
     caisson_images::busybox()?;
     let guest = guest::files()?;
-    let binaries = std::env::var_os("CAISSON_BIN").map(PathBuf::from);
+    let binary = match std::env::var_os("CAISSON_BIN") {
+        Some(binary) => PathBuf::from(binary),
+        None => build::release()?.join("caisson"),
+    };
     let script = script(&guest, words)?;
     ensure!(!script.is_empty(), "no test has such a name: {words:?}");
     let mut variables: Vec<(OsString, OsString)> = INSIDE
@@ -131,10 +134,11 @@ pub(crate) fn run(words: &[&str], interrupted: &AtomicBool) -> Result<ExitCode> 
     variables.push(("CAISSON_TEST_TIER".into(), "vm".into()));
     variables.push(("CAISSON_TEST_CONTAINERD".into(), "installed".into()));
     variables.push(("CAISSON_GUEST".into(), guest.into()));
-    if let Some(directory) = binaries.as_deref().and_then(Path::parent) {
+    if let Some(directory) = binary.parent() {
         variables.push(("PATH".into(), search_path(directory)?));
     }
-    for name in ["CAISSON_BIN", "CAISSON_CACHE", "HOME"] {
+    variables.push(("CAISSON_BIN".into(), binary.into()));
+    for name in ["CAISSON_CACHE", "HOME"] {
         if let Some(value) = std::env::var_os(name) {
             variables.push((name.into(), value));
         }

@@ -10,8 +10,14 @@ use crate::node::Node;
 use crate::protocol::{ENTRY_BYTES, ROOT, Reply, Request, dirent, dirent_bytes};
 use crate::server::Server;
 
-/// What the host is asked for at a time.
+/// What the host is asked for at a time, at the most.
 const CHUNK_BYTES: usize = 16 << 10;
+
+/// The least that it can be asked for: a record of getdents64(2) with a name of NAME_MAX bytes, and its alignment.
+const RECORD_BYTES: usize = 288;
+
+/// The shortest record of getdents64(2).
+const SHORTEST_BYTES: usize = 24;
 
 /// One name of a listing.
 struct Item<'a> {
@@ -24,7 +30,8 @@ struct Item<'a> {
 
 impl Server {
     pub(crate) fn readdir(&self, request: &Request<'_>, reply: &mut Reply) -> Result<(), Errno> {
-        self.list(request, reply, |_, item, reply, end| {
+        let growth = dirent_bytes(b".").div_ceil(SHORTEST_BYTES);
+        self.list(request, reply, growth, |_, item, reply, end| {
             if reply.len() + dirent_bytes(item.name) > end {
                 return Ok(false);
             }
@@ -39,7 +46,8 @@ impl Server {
         request: &Request<'_>,
         reply: &mut Reply,
     ) -> Result<(), Errno> {
-        self.list(request, reply, |parent, item, reply, end| {
+        let growth = (ENTRY_BYTES + dirent_bytes(b".")).div_ceil(SHORTEST_BYTES);
+        self.list(request, reply, growth, |parent, item, reply, end| {
             let before = reply.len();
             if before + ENTRY_BYTES + dirent_bytes(item.name) > end {
                 return Ok(false);
@@ -59,11 +67,15 @@ impl Server {
         })
     }
 
-    /// Puts names into the answer until `put` has no room for one.
+    /// Puts names into the answer until `put` has no room for one. `growth` is how many times longer than the host's a
+    /// record of the answer can be: the host is asked for no more than fits, because what it told and the guest was
+    /// not told would have to be sought again, and offsets of some file systems (tmpfs before Linux 6.6) are those
+    /// of another name once a name before it is removed.
     fn list(
         &self,
         request: &Request<'_>,
         reply: &mut Reply,
+        growth: usize,
         mut put: impl FnMut(Option<&Node>, &Item<'_>, &mut Reply, usize) -> Result<bool, Errno>,
     ) -> Result<(), Errno> {
         let mut fields = request.fields();
@@ -85,27 +97,39 @@ impl Server {
             seek(&handle.fd, SeekFrom::Start(offset))?;
         }
         *position = None;
-        let mut space = vec![MaybeUninit::uninit(); CHUNK_BYTES.min(size.max(1024))];
-        let mut names = RawDir::new(&handle.fd, &mut space);
+        let mut space = vec![MaybeUninit::uninit(); CHUNK_BYTES];
         let mut reached = offset;
-        while let Some(name) = names.next() {
-            let name = name?;
-            let item = Item {
-                inode: name.ino(),
-                next: name.next_entry_cookie(),
-                kind: name.file_type(),
-                name: name.file_name().to_bytes(),
-            };
-            if !put(Some(&node), &item, reply, end)? {
-                if reply.len() == start {
-                    // Not even one: the guest must not take it for the end.
-                    return Err(Errno::INVAL);
-                }
-                // The descriptor is ahead of what was told.
-                return Ok(());
+        loop {
+            let fits = (end - reply.len()) / growth;
+            if fits < RECORD_BYTES && reply.len() > start {
+                break;
             }
-            reached = item.next;
-            if names.is_buffer_empty() {
+            let chunk = &mut space[..fits.clamp(RECORD_BYTES, CHUNK_BYTES)];
+            let mut names = RawDir::new(&handle.fd, chunk);
+            let mut told = false;
+            while let Some(name) = names.next() {
+                let name = name?;
+                let item = Item {
+                    inode: name.ino(),
+                    next: name.next_entry_cookie(),
+                    kind: name.file_type(),
+                    name: name.file_name().to_bytes(),
+                };
+                if !put(Some(&node), &item, reply, end)? {
+                    if reply.len() == start {
+                        // Not even one: the guest must not take it for the end.
+                        return Err(Errno::INVAL);
+                    }
+                    // The descriptor is ahead of what was told.
+                    return Ok(());
+                }
+                told = true;
+                reached = item.next;
+                if names.is_buffer_empty() {
+                    break;
+                }
+            }
+            if !told {
                 break;
             }
         }

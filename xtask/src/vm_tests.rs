@@ -61,6 +61,10 @@ const PARTS: &[Part] = &[
                 "the guest's processes have no number on the host",
             ),
             (
+                "a_link_in_place_of_proc_is_refused_in_runcs_words",
+                "mounts are made inside of the machine, where a link leads nowhere else",
+            ),
+            (
                 "hooks_run_in_order_with_the_state",
                 "createContainer hooks are refused",
             ),

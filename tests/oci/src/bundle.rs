@@ -184,10 +184,14 @@ impl Bundle {
         command
     }
 
-    /// Run a command to its end. Its output goes to files, because a sandbox it leaves behind keeps it open.
+    /// Run a command to its end. Its output goes to files, because a sandbox it leaves behind keeps it open; and each
+    /// command's to files of its own, because the guest of an earlier one may still write to those.
     pub fn caisson(&self, arguments: &[&str]) -> Done {
         let (out, err) = (self.folder.join("stdout"), self.folder.join("stderr"));
-        let create = |path: &Path| std::fs::File::create(path).expect("output file");
+        let create = |path: &Path| {
+            std::fs::remove_file(path).ok();
+            std::fs::File::create_new(path).expect("output file")
+        };
         let status = self
             .command(arguments)
             .stdout(create(&out))

@@ -53,7 +53,7 @@ fn pause_stats_stop() {
 fn shutdown_by_the_port() {
     let mut guest = Guest::boot(|_, _| {});
     if !guest.has_port() {
-        println!("the guest kernel has no CONFIG_X86_IOPL_IOPERM: not tested");
+        println!("the guest kernel has no CONFIG_DEVPORT: not tested");
         return;
     }
     drop(guest.spawn("/init mark 0"));

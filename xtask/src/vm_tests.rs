@@ -65,6 +65,10 @@ const PARTS: &[Part] = &[
                 "mounts are made inside of the machine, where a link leads nowhere else",
             ),
             (
+                "ps_takes_options_that_select_nothing",
+                "the guest's programs have no names on the host",
+            ),
+            (
                 "hooks_run_in_order_with_the_state",
                 "createContainer hooks are refused",
             ),

@@ -188,6 +188,9 @@ fn attempt(call: &mut Call<'_>, request: &Request, blocking: Blocking) -> Result
     }
 }
 
+/// So many walks that others interfered with are begun again.
+const RACES: usize = 128;
+
 fn open_one(
     at: BorrowedFd<'_>,
     path: &CStr,
@@ -196,10 +199,18 @@ fn open_one(
     resolve: ResolveFlags,
 ) -> Result<OwnedFd, Errno> {
     if resolve.is_empty() {
-        host_openat(at, path, flags, mode)
-    } else {
-        host_openat2(at, path, flags, mode, resolve)
+        return host_openat(at, path, flags, mode);
     }
+    let mut opened = host_openat2(at, path, flags, mode, resolve);
+    // Linux gives up where something was renamed or mounted during a walk with "..", anywhere on the host: openat2(2). What
+    // happens outside of the sandbox is nothing that a guest should have to reckon with.
+    for _ in 0..RACES {
+        if opened.as_ref().err() != Some(&Errno::AGAIN) || resolve.contains(ResolveFlags::CACHED) {
+            break;
+        }
+        opened = host_openat2(at, path, flags, mode, resolve);
+    }
+    opened
 }
 
 /// Check what was opened and hand it over.

@@ -8,6 +8,7 @@
 //! Must never: decide policy, or keep state about a sandbox.
 
 pub mod affinity;
+pub mod allocator;
 pub mod confine;
 pub mod credentials;
 pub mod descriptor;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -72,6 +72,18 @@ impl<'a> Sandbox<'a> {
             thread::sleep(Duration::from_millis(10));
         }
         sandbox
+    }
+
+    /// `caisson delete --force` for this container.
+    ///
+    /// # Panics
+    /// Never: the container is there until this is dropped.
+    #[must_use]
+    pub fn delete_command(&self) -> Command {
+        let container = self.container.as_ref().expect("a container");
+        let mut command = container.command("delete");
+        command.args(["--force", container.id()]);
+        command
     }
 
     /// Host pids of all processes in the guest's pid namespace.

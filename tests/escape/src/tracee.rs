@@ -75,10 +75,45 @@ impl Tracee {
     pub fn call(
         &self,
         number: i64,
-        mut arguments: [u64; 6],
+        arguments: [u64; 6],
         text: &str,
         text_at: usize,
     ) -> io::Result<i64> {
+        self.prepare(number, arguments, text, text_at)?;
+        for _ in 0..2 {
+            request(libc::PTRACE_SYSCALL, self.pid, 0, 0)?;
+            self.wait()?;
+        }
+        Ok(self.registers()?.rax.cast_signed())
+    }
+
+    /// As `call`, but lets go of the process before it makes the call. What it does afterwards is anybody's guess.
+    ///
+    /// # Errors
+    /// What ptrace(2) says.
+    pub fn release_into_call(
+        self,
+        number: i64,
+        arguments: [u64; 6],
+        text: &str,
+        text_at: usize,
+    ) -> io::Result<()> {
+        self.prepare(number, arguments, text, text_at)
+    }
+
+    /// Waits until somebody has killed the process.
+    pub fn wait_killed(self) {
+        while self.wait().is_ok() {}
+    }
+
+    /// The process is to make this call next.
+    fn prepare(
+        &self,
+        number: i64,
+        mut arguments: [u64; 6],
+        text: &str,
+        text_at: usize,
+    ) -> io::Result<()> {
         let mut registers = self.registers()?;
         // Below the red zone of whatever runs there.
         let stack = (registers.rsp - 4096) & !15;
@@ -112,12 +147,7 @@ impl Tracee {
             registers.r8,
             registers.r9,
         ] = arguments;
-        self.set_registers(&registers)?;
-        for _ in 0..2 {
-            request(libc::PTRACE_SYSCALL, self.pid, 0, 0)?;
-            self.wait()?;
-        }
-        Ok(self.registers()?.rax.cast_signed())
+        self.set_registers(&registers)
     }
 
     /// The word where the last call's text was: what the call has written there.

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
@@ -279,10 +280,57 @@ static void changes(void) {
     line_of("umask_changed", "/proc/self/status", "Umask:");
 }
 
+/* Everything below a directory of /proc, opened, read, mapped and advised on. */
+static void visit(const char *directory, int depth) {
+    DIR *dir = opendir(directory);
+    if (!dir) return;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.') continue;
+        char path[PATH_MAX], buffer[4096];
+        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
+        if (readlink(path, buffer, sizeof buffer) >= 0) continue;
+        if (entry->d_type == DT_DIR) {
+            if (depth > 0) visit(path, depth - 1);
+            continue;
+        }
+        int fd = open(path, O_RDONLY | O_NONBLOCK);
+        if (fd < 0) continue;
+        char *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (page != MAP_FAILED) {
+            madvise(page, 4096, MADV_WILLNEED);
+            madvise(page, 4096, MADV_POPULATE_READ);
+            munmap(page, 4096);
+        }
+        for (int i = 0; i < 1000 && read(fd, buffer, sizeof buffer) > 0; i++) {}
+        close(fd);
+    }
+    closedir(dir);
+}
+
+static void *visit_own(void *argument) {
+    for (int i = 0; i < 3; i++) visit(argument, 2);
+    return NULL;
+}
+
+/* Long files make the server's memory grow and shrink, and that once sent it into the tree that it serves. */
+static void at_once(void) {
+    enum { PAGES = 2000, THREADS = 4 };
+    char *area = mmap(NULL, (size_t)PAGES * 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, visit_own, i % 2 ? "/proc/thread-self" : "/proc/self");
+    /* Each page a mapping of its own, more and more of them. */
+    for (int i = 0; i < PAGES; i += 2) mprotect(area + (size_t)i * 4096, 4096, PROT_NONE);
+    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    munmap(area, (size_t)PAGES * 4096);
+    say("read", "at_once", "done");
+}
+
 FAMILY(procfs) {
     SECTION(own);
     SECTION(descriptors);
     SECTION(machine);
     SECTION(others);
     SECTION(changes);
+    SECTION(at_once);
 }

@@ -27,6 +27,8 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ! {
         eprintln!("caisson-kernel is started by caisson create only");
         std::process::exit(1);
     };
+    // Threads that serve /proc must not wait for themselves, nor any thread for a file that guests have put there.
+    caisson_sys::allocator::use_one_arena();
     let Start {
         id,
         boot,

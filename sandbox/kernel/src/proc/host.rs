@@ -4,13 +4,13 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag};
-use nix::sys::stat::{FileStat, Mode};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag};
+use nix::sys::stat::FileStat;
 
 /// No file of procfs that we pass on is longer; a guard against endless ones.
 const LONGEST: u64 = 16 << 20;
@@ -19,13 +19,16 @@ fn errno(error: std::io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
+/// Never leaves `dir`, by no link: outside is the container's tree, and in it what this very thread has to serve.
+fn open(dir: impl AsFd, path: &str, flags: OFlag) -> Result<OwnedFd, Errno> {
+    let how = OpenHow::new()
+        .flags(flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW)
+        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    nix::fcntl::openat2(dir, path, how)
+}
+
 pub(super) fn read(dir: impl AsFd, path: &str) -> Result<Vec<u8>, Errno> {
-    let fd = nix::fcntl::openat(
-        dir,
-        path,
-        OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW,
-        Mode::empty(),
-    )?;
+    let fd = open(dir, path, OFlag::O_RDONLY)?;
     let mut content = Vec::with_capacity(4096);
     File::from(fd)
         .take(LONGEST)
@@ -47,12 +50,7 @@ pub(super) fn number(dir: impl AsFd, path: &str) -> Option<u64> {
 }
 
 pub(super) fn write(dir: impl AsFd, path: &str, data: &[u8]) -> Result<(), Errno> {
-    let fd = nix::fcntl::openat(
-        dir,
-        path,
-        OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW,
-        Mode::empty(),
-    )?;
+    let fd = open(dir, path, OFlag::O_WRONLY)?;
     match nix::unistd::write(fd, data)? {
         length if length == data.len() => Ok(()),
         _ => Err(Errno::EINVAL),
@@ -69,8 +67,7 @@ pub(super) fn status(dir: impl AsFd, path: &str) -> Result<FileStat, Errno> {
 
 /// The names in a directory, without `.` and `..`, with their DT_* type.
 pub(super) fn names(dir: impl AsFd, path: &str) -> Result<Vec<(String, u8)>, Errno> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    let mut dir = Dir::openat(dir, path, flags, Mode::empty())?;
+    let mut dir = Dir::from_fd(open(dir, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?)?;
     let mut names = Vec::new();
     for entry in dir.iter() {
         let entry = entry?;

@@ -65,6 +65,14 @@ const PARTS: &[Part] = &[
                 "mounts are made inside of the machine, where a link leads nowhere else",
             ),
             (
+                "modes_of_tmpfs_are_runcs",
+                "the agent's runtime makes every tmpfs 1777",
+            ),
+            (
+                "events_tell_of_kills_for_lack_of_memory",
+                "kills in the guest are not told reliably",
+            ),
+            (
                 "ps_takes_options_that_select_nothing",
                 "the guest's programs have no names on the host",
             ),
@@ -106,12 +114,6 @@ const PARTS: &[Part] = &[
             "pauses_and_resumes",
             "lists_processes_and_measures",
         ],
-        but: &[],
-    },
-    Part {
-        package: "caisson-shim-tests",
-        target: "events",
-        tests: &["tell_of_the_oom_killer"],
         but: &[],
     },
 ];

@@ -100,10 +100,11 @@ int main(int argc, char **argv)
 		return mark(atoi(argv[2]));
 	if (argc == 2 && strcmp(argv[1], "now") == 0)
 		return now();
+	/* The port is a device. */
+	mount("dev", "/dev", "devtmpfs", 0, NULL);
 	mark(1);
 	mount("proc", "/proc", "proc", 0, NULL);
 	mount("sys", "/sys", "sysfs", 0, NULL);
-	mount("dev", "/dev", "devtmpfs", 0, NULL);
 	setenv("PATH", "/bin:/sbin", 1);
 	if (fork() == 0) {
 		execl("/bin/busybox", "busybox", "--install", "-s", "/bin", NULL);

@@ -1,55 +1,13 @@
 //! Compiles what the crate embeds: sandbox/loader, which is freestanding and so needs flags of its own, and
-//! the seccomp profile of the app kernel itself.
+//! the seccomp profiles of the app kernel itself.
 
 use std::path::Path;
 use std::process::Command;
 
 fn main() {
     build_loader();
-    compile_profile();
-}
-
-fn compile_profile() {
-    let mut profile = read_profile("kernel");
-    write_program(&profile, "profile.bpf");
-    let mut more = read_profile("kernel-mounts");
-    let rules = |profile: &mut serde_json::Value, name: &str| {
-        let rules = profile[name]["filter"].as_array_mut();
-        std::mem::take(rules.expect("a list of rules"))
-    };
-    let mut all = rules(&mut profile, "kernel");
-    all.append(&mut rules(&mut more, "kernel-mounts"));
-    profile["kernel"]["filter"] = all.into();
-    write_program(&profile, "profile-mounts.bpf");
-}
-
-fn read_profile(name: &str) -> serde_json::Value {
-    let source = Path::new("../../seccomp-profiles").join(format!("{name}.json"));
-    println!("cargo::rerun-if-changed={}", source.display());
-    let text = std::fs::read_to_string(&source)
-        .unwrap_or_else(|error| panic!("{}: {error}", source.display()));
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", source.display()))
-}
-
-fn write_program(profile: &serde_json::Value, name: &str) {
-    let text = profile.to_string();
-    let mut programs =
-        seccompiler::compile_from_json(text.as_bytes(), seccompiler::TargetArch::x86_64)
-            .expect("a sound profile");
-    let program = programs.remove("kernel").expect("a filter named kernel");
-    let bytes: Vec<u8> = program
-        .iter()
-        .flat_map(|i| {
-            [
-                i.code.to_ne_bytes().as_slice(),
-                &[i.jt, i.jf],
-                &i.k.to_ne_bytes(),
-            ]
-            .concat()
-        })
-        .collect();
-    let out = std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
-    std::fs::write(Path::new(&out).join(name), bytes).expect("OUT_DIR is writable");
+    caisson_profile::compile("kernel");
+    caisson_profile::compile_joined(&["kernel", "kernel-mounts"], "kernel-with-mounts");
 }
 
 fn build_loader() {

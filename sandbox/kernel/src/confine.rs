@@ -8,9 +8,9 @@ use rustix::io::Errno;
 /// Mounts stay possible where guests may make some (seccomp-profiles/kernel-mounts.json).
 pub fn confine(with_mounts: bool) -> Result<(), Errno> {
     let program: &[u8] = if with_mounts {
-        include_bytes!(concat!(env!("OUT_DIR"), "/profile-mounts.bpf"))
+        include_bytes!(concat!(env!("OUT_DIR"), "/kernel-with-mounts.bpf"))
     } else {
-        include_bytes!(concat!(env!("OUT_DIR"), "/profile.bpf"))
+        include_bytes!(concat!(env!("OUT_DIR"), "/kernel.bpf"))
     };
     let instructions = caisson_sys::confine::program(program);
     caisson_sys::confine::install_filter(&instructions)

@@ -54,7 +54,7 @@ pub fn enter(jail: &Jail, keep: Option<&Path>) -> Result<(), VmmError> {
 /// # Errors
 /// When the kernel refuses.
 pub fn confine_devices() -> Result<(), VmmError> {
-    let program = include_bytes!(concat!(env!("OUT_DIR"), "/devices.bpf"));
+    let program = include_bytes!(concat!(env!("OUT_DIR"), "/vmm-devices.bpf"));
     set_no_new_privs(true).map_err(VmmError::step("no_new_privs"))?;
     confine::install_thread_filter(&confine::program(program)).map_err(VmmError::step("seccomp"))
 }
@@ -64,7 +64,7 @@ pub fn confine_devices() -> Result<(), VmmError> {
 /// # Errors
 /// When the kernel refuses.
 pub fn confine_vcpu() -> Result<(), VmmError> {
-    let program = include_bytes!(concat!(env!("OUT_DIR"), "/vcpu.bpf"));
+    let program = include_bytes!(concat!(env!("OUT_DIR"), "/vmm-vcpu.bpf"));
     set_no_new_privs(true).map_err(VmmError::step("no_new_privs"))?;
     confine::install_thread_filter(&confine::program(program)).map_err(VmmError::step("seccomp"))
 }

@@ -14,7 +14,7 @@ pub mod birth;
 mod carry;
 pub mod exec;
 mod files;
-mod guest;
+pub(crate) mod guest;
 mod life;
 mod member;
 mod message;

@@ -32,6 +32,7 @@ fn the_drop_ins_give_the_handler() {
         fs::remove_dir_all(&folder).expect("remove the folder");
         for wanted in [
             "io.containerd.caisson.v2",
+            "io.containerd.caisson-vm.v2",
             "dev.caisson.*",
             "/etc/caisson/runtime.toml",
         ] {

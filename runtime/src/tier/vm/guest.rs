@@ -15,13 +15,13 @@ use crate::spec::{Spec, SpecError, capability, rlimit};
 const OVERRIDE: &str = "CAISSON_GUEST";
 /// Where they are beside this binary, then where a node has them.
 const BESIDE: &str = "caisson-guest";
-const INSTALLED: &str = "/usr/local/lib/caisson";
+pub(crate) const INSTALLED: &str = "/usr/local/lib/caisson";
 
-pub(super) const KERNEL: &str = "vmlinux";
-pub(super) const INITRD: &str = "initrd";
+pub(crate) const KERNEL: &str = "vmlinux";
+pub(crate) const INITRD: &str = "initrd";
 
 /// The folder with kernel and initial ramdisk.
-pub(super) fn files() -> Result<PathBuf, RuntimeError> {
+pub(crate) fn files() -> Result<PathBuf, RuntimeError> {
     if let Some(folder) = std::env::var_os(OVERRIDE).filter(|folder| !folder.is_empty()) {
         return complete(folder.into());
     }

@@ -51,6 +51,10 @@ fn install_is_idempotent_careful_and_undone() {
     std::fs::create_dir(&bin).expect("mkdir");
     copy_program(&bundle.runtime.program, &bin.join("caisson"));
     std::fs::write(bin.join("containerd-shim-caisson-v2"), "a shim").expect("write");
+    let guest = bin.join("caisson-guest");
+    std::fs::create_dir(&guest).expect("mkdir");
+    std::fs::write(guest.join("vmlinux"), "a kernel").expect("write");
+    std::fs::write(guest.join("initrd"), "a ramdisk").expect("write");
     let install = |more: &[&str]| {
         let mut command = Command::new(bin.join("caisson"));
         command.args([
@@ -61,15 +65,26 @@ fn install_is_idempotent_careful_and_undone() {
             "1",
         ]);
         command.arg("--host-root").arg(&node).args(more);
+        command.env_remove("CAISSON_GUEST");
         Done::from(command.output().expect("execute"))
     };
     let first = install(&[]).succeeded().stdout;
-    assert_eq!(first.matches(": written\n").count(), 7, "{first}");
+    assert_eq!(first.matches(": written\n").count(), 10, "{first}");
+    assert!(!first.contains("to do: micro-VMs"), "{first}");
+    let link = node.join("usr/local/bin/containerd-shim-caisson-vm-v2");
+    assert_eq!(std::fs::read(&link).expect("the shim"), b"a shim");
+    let kernel = node.join("usr/local/lib/caisson/vmlinux");
+    assert_eq!(std::fs::read(&kernel).expect("the kernel"), b"a kernel");
     let drop_in = node.join("etc/containerd/conf.d/caisson.toml");
     let text = std::fs::read_to_string(&drop_in).expect("drop-in");
     assert!(text.contains("io.containerd.caisson.v2"));
+    assert!(text.contains("io.containerd.caisson-vm.v2"));
     let second = install(&[]).succeeded().stdout;
-    assert_eq!(second.matches(": already there\n").count(), 7, "{second}");
+    assert_eq!(second.matches(": already there\n").count(), 10, "{second}");
+    // Programs and the guest's files are upgraded.
+    std::fs::write(guest.join("vmlinux"), "a newer kernel").expect("write");
+    let third = install(&[]).succeeded().stdout;
+    assert!(third.contains("lib/caisson/vmlinux: written"), "{third}");
     // What somebody has changed is neither replaced nor removed.
     std::fs::write(&drop_in, "changed").expect("write");
     install(&[]).refused(&["caisson.toml", "another content"]);
@@ -85,10 +100,20 @@ fn install_is_idempotent_careful_and_undone() {
         "etc/caisson",
         "etc/crio",
         "usr/local/bin/caisson",
+        "usr/local/bin/containerd-shim-caisson-vm-v2",
+        "usr/local/lib/caisson",
         "etc/containerd/config.toml",
     ] {
-        assert!(!node.join(left).exists(), "{left} is left");
+        assert!(
+            node.join(left).symlink_metadata().is_err(),
+            "{left} is left"
+        );
     }
+    // A node without them is told what to do for micro-VMs.
+    std::fs::remove_dir_all(&guest).expect("rmdir");
+    let without = install(&[]).succeeded().stdout;
+    assert!(without.contains("to do: micro-VMs"), "{without}");
+    install(&["--uninstall"]).succeeded();
 }
 
 #[test]

@@ -101,25 +101,17 @@ impl Objects {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::SecureBits;
 
     fn user(id: u32, groups: &[u32], capabilities: u64) -> Credentials {
-        Credentials {
-            ruid: id,
-            euid: id,
-            suid: id,
-            fsuid: id,
-            rgid: id,
-            egid: id,
-            sgid: id,
-            fsgid: id,
-            groups: groups.into(),
-            caps: caisson_wire::CapabilitySets {
+        Credentials::of(
+            id,
+            id,
+            groups,
+            caisson_wire::CapabilitySets {
                 effective: capabilities,
                 ..Default::default()
             },
-            securebits: SecureBits::default(),
-        }
+        )
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod storm;
 use std::path::Path;
 
 pub use compare::{Difference, Measure, compare, lines};
-pub use family::{FAMILIES, Family, PLAIN_FAMILIES};
+pub use family::{Family, PLAIN_FAMILIES};
 pub use fixture::GUEST;
 pub use storm::Storm;
 

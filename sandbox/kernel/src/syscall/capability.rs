@@ -123,28 +123,20 @@ fn allowed(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::SecureBits;
 
     fn credentials(permitted: u64, effective: u64) -> Credentials {
-        Credentials {
-            ruid: 1,
-            euid: 1,
-            suid: 1,
-            fsuid: 1,
-            rgid: 1,
-            egid: 1,
-            sgid: 1,
-            fsgid: 1,
-            groups: Vec::new().into(),
-            caps: CapabilitySets {
+        Credentials::of(
+            1,
+            1,
+            &[],
+            CapabilitySets {
                 bounding: 0xff,
                 effective,
                 inheritable: 0,
                 permitted,
                 ambient: 0,
             },
-            securebits: SecureBits::default(),
-        }
+        )
     }
 
     #[test]

@@ -306,24 +306,17 @@ mod tests {
     use caisson_wire::CapabilitySets;
 
     fn root() -> Credentials {
-        Credentials {
-            ruid: 0,
-            euid: 0,
-            suid: 0,
-            fsuid: 0,
-            rgid: 0,
-            egid: 0,
-            sgid: 0,
-            fsgid: 0,
-            groups: [].into(),
-            caps: CapabilitySets {
+        Credentials::of(
+            0,
+            0,
+            &[],
+            CapabilitySets {
                 effective: 0xff,
                 permitted: 0xff,
                 bounding: 0xff,
                 ..Default::default()
             },
-            securebits: SecureBits::default(),
-        }
+        )
     }
 
     #[test]

@@ -196,25 +196,17 @@ fn permits(caller: &Credentials, target: &Credentials, dumpable: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::SecureBits;
 
     fn user(id: u32, permitted: u64) -> Credentials {
-        Credentials {
-            ruid: id,
-            euid: id,
-            suid: id,
-            fsuid: id,
-            rgid: id,
-            egid: id,
-            sgid: id,
-            fsgid: id,
-            groups: [].into(),
-            caps: caisson_wire::CapabilitySets {
+        Credentials::of(
+            id,
+            id,
+            &[],
+            caisson_wire::CapabilitySets {
                 permitted,
                 ..Default::default()
             },
-            securebits: SecureBits::default(),
-        }
+        )
     }
 
     #[test]

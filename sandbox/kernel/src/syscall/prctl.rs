@@ -207,23 +207,19 @@ mod tests {
     fn mighty(securebits: u32) -> Credentials {
         let all = ALL_CAPABILITIES;
         Credentials {
-            ruid: 0,
-            euid: 0,
-            suid: 0,
-            fsuid: 0,
-            rgid: 0,
-            egid: 0,
-            sgid: 0,
-            fsgid: 0,
-            groups: Vec::new().into(),
-            caps: caisson_wire::CapabilitySets {
-                bounding: all,
-                effective: all,
-                inheritable: 0,
-                permitted: all,
-                ambient: 0,
-            },
             securebits: SecureBits(securebits),
+            ..Credentials::of(
+                0,
+                0,
+                &[],
+                caisson_wire::CapabilitySets {
+                    bounding: all,
+                    effective: all,
+                    inheritable: 0,
+                    permitted: all,
+                    ambient: 0,
+                },
+            )
         }
     }
 

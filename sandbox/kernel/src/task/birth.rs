@@ -178,19 +178,7 @@ mod tests {
     fn birth(uid: u32) -> Birth {
         let null = std::fs::File::open("/dev/null").expect("opened");
         let directory = Directory::new(null.into());
-        let credentials = Credentials {
-            ruid: uid,
-            euid: uid,
-            suid: uid,
-            fsuid: uid,
-            rgid: uid,
-            egid: uid,
-            sgid: uid,
-            fsgid: uid,
-            groups: [].into(),
-            caps: CapabilitySets::default(),
-            securebits: Default::default(),
-        };
+        let credentials = Credentials::of(uid, uid, &[], CapabilitySets::default());
         Birth {
             credentials: Arc::new(credentials),
             fs: InheritedFs::Copied(Fs {

@@ -72,9 +72,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Credentials of a process that the runtime starts.
-    pub fn initial(process: &ProcessSpec) -> Credentials {
-        let (uid, gid) = (process.uid, process.gid);
+    /// One user and one group in all their roles, and no securebits.
+    pub fn of(uid: u32, gid: u32, groups: &[u32], caps: CapabilitySets) -> Credentials {
         Credentials {
             ruid: uid,
             euid: uid,
@@ -84,10 +83,16 @@ impl Credentials {
             egid: gid,
             sgid: gid,
             fsgid: gid,
-            groups: process.additional_gids.as_slice().into(),
-            caps: process.capabilities,
+            groups: groups.into(),
+            caps,
             securebits: SecureBits::default(),
         }
+    }
+
+    /// Credentials of a process that the runtime starts.
+    pub fn initial(process: &ProcessSpec) -> Credentials {
+        let (uid, gid) = (process.uid, process.gid);
+        Credentials::of(uid, gid, &process.additional_gids, process.capabilities)
     }
 
     /// Whether a process that goes over to `new` is not dumpable any more.

@@ -135,22 +135,15 @@ mod tests {
     use caisson_wire::CapabilitySets;
 
     fn user(uid: u32, bounding: u64) -> Credentials {
-        Credentials {
-            ruid: uid,
-            euid: uid,
-            suid: uid,
-            fsuid: uid,
-            rgid: uid,
-            egid: uid,
-            sgid: uid,
-            fsgid: uid,
-            groups: [].into(),
-            caps: CapabilitySets {
+        Credentials::of(
+            uid,
+            uid,
+            &[],
+            CapabilitySets {
                 bounding,
                 ..CapabilitySets::default()
             },
-            securebits: SecureBits::default(),
-        }
+        )
     }
 
     #[test]

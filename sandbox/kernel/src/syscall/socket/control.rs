@@ -171,25 +171,17 @@ fn may_claim(sender: &Credentials, own_pid: bool, uid: u32, gid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::SecureBits;
 
     fn sender(capabilities: u64) -> Credentials {
-        Credentials {
-            ruid: 1,
-            euid: 2,
-            suid: 3,
-            fsuid: 2,
-            rgid: 4,
-            egid: 5,
-            sgid: 6,
-            fsgid: 5,
-            groups: Vec::new().into(),
-            caps: caisson_wire::CapabilitySets {
+        Credentials::of(
+            1,
+            4,
+            &[],
+            caisson_wire::CapabilitySets {
                 effective: capabilities,
                 ..Default::default()
             },
-            securebits: SecureBits::default(),
-        }
+        )
     }
 
     #[test]

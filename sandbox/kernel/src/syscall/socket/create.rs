@@ -103,25 +103,17 @@ pub fn socketpair(call: &mut Call<'_>) -> Result<Reply, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::SecureBits;
 
     fn with(capabilities: u64) -> Credentials {
-        Credentials {
-            ruid: 0,
-            euid: 0,
-            suid: 0,
-            fsuid: 0,
-            rgid: 0,
-            egid: 0,
-            sgid: 0,
-            fsgid: 0,
-            groups: Vec::new().into(),
-            caps: caisson_wire::CapabilitySets {
+        Credentials::of(
+            0,
+            0,
+            &[],
+            caisson_wire::CapabilitySets {
                 effective: capabilities,
                 ..Default::default()
             },
-            securebits: SecureBits::default(),
-        }
+        )
     }
 
     #[test]

@@ -65,23 +65,15 @@ pub(super) fn guest_pid(groups: &[u32]) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::SecureBits;
 
     #[test]
     fn a_pid_comes_back_and_cannot_be_forged_by_a_group() {
-        let credentials = Credentials {
-            ruid: 1,
-            euid: 1,
-            suid: 1,
-            fsuid: 1,
-            rgid: 1,
-            egid: 1,
-            sgid: 1,
-            fsgid: 1,
-            groups: vec![4, PID_MARK | 1, 27, u32::MAX - 1].into(),
-            caps: Default::default(),
-            securebits: SecureBits::default(),
-        };
+        let credentials = Credentials::of(
+            1,
+            1,
+            &[4, PID_MARK | 1, 27, u32::MAX - 1],
+            Default::default(),
+        );
         let mut groups = marked_groups(&credentials, 4_194_303);
         groups.sort_unstable();
         assert_eq!(guest_pid(&groups), Some(4_194_303));

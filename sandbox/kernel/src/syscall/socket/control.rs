@@ -173,15 +173,17 @@ mod tests {
     use super::*;
 
     fn sender(capabilities: u64) -> Credentials {
-        Credentials::of(
-            1,
-            4,
-            &[],
-            caisson_wire::CapabilitySets {
-                effective: capabilities,
-                ..Default::default()
-            },
-        )
+        let caps = caisson_wire::CapabilitySets {
+            effective: capabilities,
+            ..Default::default()
+        };
+        Credentials {
+            euid: 2,
+            suid: 3,
+            egid: 5,
+            sgid: 6,
+            ..Credentials::of(1, 4, &[], caps)
+        }
     }
 
     #[test]

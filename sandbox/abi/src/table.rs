@@ -254,11 +254,11 @@ macro_rules! for_each_syscall {
 203 sched_setaffinity native when(SELF) else emulate(schedule::sched_setaffinity) "Within the container's cpuset; on other processes permission is decided by guest credentials." test "thread::sched_setaffinity";
 204 sched_getaffinity native "Complete." test "thread::sched_getaffinity";
 205 set_thread_area refuse(ENOSYS) "Not available on x86-64, as on Linux." test "refused::set_thread_area";
-206 io_setup refuse(ENOSYS) "Not available: programs fall back to threads or synchronous input and output." test "refused::io_setup";
-207 io_destroy refuse(ENOSYS) "Not available, as io_setup." test "refused::io_destroy";
-208 io_getevents refuse(ENOSYS) "Not available, as io_setup." test "refused::io_getevents";
-209 io_submit refuse(ENOSYS) "Not available, as io_setup." test "refused::io_submit";
-210 io_cancel refuse(ENOSYS) "Not available, as io_setup." test "refused::io_cancel";
+206 io_setup emulate(aio::io_setup) "Complete, as long as all sandboxes together leave half of the host's fs.aio-max-nr to others, else EAGAIN." test "aio::io_setup";
+207 io_destroy native strict emulate(aio::io_destroy) "Complete." test "aio::io_destroy";
+208 io_getevents native strict emulate(aio::io_getevents) "Complete." test "aio::io_getevents";
+209 io_submit native strict emulate(aio::io_submit) "Complete: what is submitted are reads, writes, syncs and polls of descriptors the guest holds; files of /proc and /sys are read as empty." test "aio::io_submit";
+210 io_cancel native strict emulate(aio::io_cancel) "Complete." test "aio::io_cancel";
 211 get_thread_area refuse(ENOSYS) "Not available on x86-64, as on Linux." test "refused::get_thread_area";
 212 lookup_dcookie refuse(ENOSYS) "Removed from Linux." test "refused::lookup_dcookie";
 213 epoll_create native strict emulate(poll::epoll_create) "Complete." test "poll::epoll_create";
@@ -381,7 +381,7 @@ macro_rules! for_each_syscall {
 330 pkey_alloc native "Complete." test "memory::pkey_alloc";
 331 pkey_free native "Complete." test "memory::pkey_free";
 332 statx emulate(stat::statx) "Complete; device numbers and mount ids are the host's." test "stat::statx";
-333 io_pgetevents refuse(ENOSYS) "Not available, as io_setup." test "refused::io_pgetevents";
+333 io_pgetevents native strict emulate(aio::io_pgetevents) "Complete." test "aio::io_pgetevents";
 334 rseq native "Complete." test "thread::rseq";
 335 uretprobe refuse(ENOSYS) "Only for code that the kernel's own return probes place in a process; Linux exempts that from filters." test "refused::uretprobe";
 336 uprobe refuse(ENOSYS) "Only for code that the kernel's own probes place in a process; Linux exempts that from filters." test "refused::uprobe";

@@ -82,3 +82,9 @@ pub fn sending() -> ContinueToken {
 pub fn ipc() -> ContinueToken {
     token()
 }
+
+/// io_setup(2): how many events is in a register. The pointer was not looked at: it is where the host writes the name of
+/// a context that is the caller's own, like the file descriptors that it then names.
+pub fn aio_context() -> ContinueToken {
+    token()
+}

@@ -62,6 +62,8 @@ pub struct Kernel {
     pub credentials_wanted: AtomicBool,
     /// Owners of System V IPC objects.
     pub ipc: crate::ipc::Objects,
+    /// Asynchronous input and output that guests are about to set up.
+    pub aio: crate::syscall::aio::Grants,
     pub gate: Gate,
     pub parked: Parked,
     pub facts: SystemFacts,

@@ -3,6 +3,7 @@
 //! A handler parses its arguments into types, then acts with the guest's rights. It copies guest memory
 //! exactly once, and never lets a call continue natively after it looked at a pointer.
 
+pub mod aio;
 pub mod attributes;
 pub mod capability;
 pub mod cred;

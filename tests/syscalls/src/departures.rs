@@ -74,6 +74,11 @@ const DEPARTURES: &[Departure] = &[
     departure("procfs::write.comm#2", None, NAME),
     departure("procfs::open.zombie_fd", None, FUSE),
     departure(
+        "aio::io_getevents.proc#2",
+        Some("data=42 res=0 same=1"),
+        FUSE,
+    ),
+    departure(
         "inet::getsockopt.tcp_6_35",
         Some("ret=-1 errno=ENOPROTOOPT"),
         ZEROCOPY,

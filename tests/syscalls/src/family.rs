@@ -56,6 +56,7 @@ pub const PLAIN_FAMILIES: &[&str] = &[
     "image",
     "foreign",
     "mounting",
+    "aio",
 ];
 
 /// A family and who runs it.

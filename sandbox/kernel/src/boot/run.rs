@@ -212,6 +212,7 @@ fn make_kernel(prepared: Prepared, boot: &mut Boot) -> Result<Kernel, BootError>
         credentials_wanted: false.into(),
         personalities_differ: false.into(),
         ipc: Default::default(),
+        aio: Default::default(),
         gate: Gate::default(),
         parked: Default::default(),
         facts,

@@ -64,7 +64,7 @@ macro_rules! for_each_syscall {
 13 rt_sigaction native "Complete, except that si_uid of a signal that another process, a timer or an ended child caused is the sandbox's host user." test "signal::rt_sigaction";
 14 rt_sigprocmask native "Complete." test "signal::rt_sigprocmask";
 15 rt_sigreturn native "Complete." test "signal::rt_sigreturn";
-16 ioctl native when(IOCTL) else emulate(ioctl::ioctl) "Terminal, pipe, socket-queue, descriptor-owner and read-only interface requests are native; TIOCGPTPEER, FS_IOC_SETFLAGS and the plain line discipline are served by the app kernel; requests that inject input, redirect a console or change a device or an interface fail with EPERM, all others with ENOTTY." test "ioctl::ioctl";
+16 ioctl native when(IOCTL) else emulate(ioctl::ioctl) "Terminal, pipe, socket-queue, descriptor-owner and read-only interface requests are native; TIOCGPTPEER, FS_IOC_SETFLAGS, PIDFD_GET_INFO and the plain line discipline are served by the app kernel, and with guest CAP_NET_ADMIN what changes IPv4 addresses and routes, interfaces and neighbours; requests that inject input, redirect a console or change a device fail with EPERM, all others with ENOTTY." test "ioctl::ioctl";
 17 pread64 native strict emulate(io::pread64) "Complete." test "io::pread64";
 18 pwrite64 native strict emulate(io::pwrite64) "Complete." test "io::pwrite64";
 19 readv native strict emulate(io::readv) "Complete." test "io::readv";
@@ -147,7 +147,7 @@ macro_rules! for_each_syscall {
 96 gettimeofday native "Complete." test "time::gettimeofday";
 97 getrlimit emulate(limits::getrlimit) "Shows the guest's limits." test "limits::getrlimit";
 98 getrusage native "Complete." test "process::getrusage";
-99 sysinfo emulate(system::sysinfo) "Memory follows the container's cgroup limits; load averages read 0." test "system::sysinfo";
+99 sysinfo emulate(system::sysinfo) "Memory follows the container's cgroup limits, load averages are those of /proc/loadavg." test "system::sysinfo";
 100 times native "Complete." test "time::times";
 101 ptrace refuse(EPERM) "Not available: a tracer could take a process out of the app kernel's hands." test "refused::ptrace";
 102 getuid emulate(cred::getuid) "Complete." test "cred::getuid";
@@ -203,7 +203,7 @@ macro_rules! for_each_syscall {
 152 munlockall native "Complete." test "memory::munlockall";
 153 vhangup refuse(EPERM) "Not available." test "refused::vhangup";
 154 modify_ldt refuse(ENOSYS) "Not available: 16-bit and segmented programs are not supported." test "refused::modify_ldt";
-155 pivot_root emulate(mount::pivot_root) "Refused with EPERM: a container has one mount namespace, whose root is fixed." test "mount::pivot_root";
+155 pivot_root emulate(mount::pivot_root) "With guest CAP_SYS_ADMIN, in a mount namespace that guests have made, to a mount that guests have made; the root of the container's own is fixed (EPERM)." test "mount::pivot_root";
 156 _sysctl refuse(ENOSYS) "Not available, as since Linux 5.5." test "refused::_sysctl";
 157 prctl native when(PRCTL) else emulate(prctl::prctl) "Options on the caller's own name, memory and timers are native; those on credentials, capabilities, dumpability and no_new_privs are the app kernel's; the parent-death signal stays set when a process changes its ids; the parent-death signal of the container's first process is accepted and without effect; PR_SET_SECCOMP and unknown options fail with EINVAL." test "prctl::prctl";
 158 arch_prctl native "Complete." test "thread::arch_prctl";
@@ -320,7 +320,7 @@ macro_rules! for_each_syscall {
 269 faccessat emulate(stat::faccessat) "Complete." test "stat::faccessat";
 270 pselect6 native strict emulate(poll::pselect6) "Complete." test "poll::pselect6";
 271 ppoll native strict emulate(poll::ppoll) "Complete." test "poll::ppoll";
-272 unshare emulate(namespace::unshare) "CLONE_FS, CLONE_FILES and CLONE_SYSVSEM; new namespaces are refused with EPERM." test "namespace::unshare";
+272 unshare emulate(namespace::unshare) "CLONE_FS, CLONE_FILES and CLONE_SYSVSEM; CLONE_NEWNS alone or with CLONE_FS, for all threads of the process, with guest CAP_SYS_ADMIN; other new namespaces are refused with EPERM." test "namespace::unshare";
 273 set_robust_list native "Complete." test "thread::set_robust_list";
 274 get_robust_list native when(SELF) else emulate(foreign::get_robust_list) "Between processes of the container, permission is decided by guest credentials." test "foreign::get_robust_list";
 275 splice emulate(splice::splice) "Complete between pipes and from pipes; what goes into a pipe from a file or a stream socket is copied, at most 1 MiB at once; into a pipe from other sockets, and on files of /proc and /sys, EINVAL." test "splice::splice";
@@ -356,11 +356,11 @@ macro_rules! for_each_syscall {
 305 clock_adjtime native "As adjtimex; the clocks that can be read are the host's." test "time::clock_adjtime";
 306 syncfs native strict emulate(io::syncfs) "Complete." test "io::syncfs";
 307 sendmmsg emulate(socket::sendmmsg) "As sendmsg." test "socket::sendmmsg";
-308 setns emulate(namespace::setns) "Refused with EPERM: a container's namespaces are fixed." test "namespace::setns";
+308 setns emulate(namespace::setns) "Refused with EPERM: no namespace is entered." test "namespace::setns";
 309 getcpu native "Complete." test "thread::getcpu";
 310 process_vm_readv emulate(foreign::process_vm_readv) "Between processes of the container, permission is decided by guest credentials." test "foreign::process_vm_readv";
 311 process_vm_writev emulate(foreign::process_vm_writev) "As process_vm_readv; read-only pages stay so." test "foreign::process_vm_writev";
-312 kcmp emulate(foreign::kcmp) "Between processes of the container, permission is decided by guest credentials; KCMP_EPOLL_TFD fails with EOPNOTSUPP." test "foreign::kcmp";
+312 kcmp emulate(foreign::kcmp) "Between processes of the container, permission is decided by guest credentials." test "foreign::kcmp";
 313 finit_module refuse(EPERM) "Not available." test "refused::finit_module";
 314 sched_setattr native when(SELF) else emulate(schedule::sched_setattr) "Policies that need no CAP_SYS_NICE; on other processes permission is decided by guest credentials." test "thread::sched_setattr";
 315 sched_getattr native "Complete." test "thread::sched_getattr";

@@ -191,6 +191,7 @@ fn adopt(
         root: kernel.root.clone(),
         cwd,
         umask: process.umask,
+        mounts: None,
     };
     boot::apply_limits(kernel, pid, process)?;
     enter(kernel, pid, process, Arc::new(Mutex::new(fs)))

@@ -67,6 +67,7 @@ pub struct Kernel {
     pub gate: Gate,
     pub parked: Parked,
     pub facts: SystemFacts,
+    pub load: crate::proc::Load,
     /// Device number of each synthetic file system (/proc, /sys) of the container, and the magic number that
     /// the real one has in statfs(2).
     pub synthetic: Vec<(u64, i64)>,

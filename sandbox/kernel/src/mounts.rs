@@ -5,15 +5,22 @@
 //! less privileged namespace inherits. A guest cannot unmount them, nor take `ro`, `nosuid`, `nodev` and `noexec` off
 //! them or off a copy of one. No mount of a guest's ever lends devices.
 
-use std::collections::HashMap;
+mod namespace;
+
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use caisson_sys::file::{StatxRequest, statx_at};
 use caisson_sys::mount_attributes::{Attributes, is_attached};
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags, openat};
 use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
 
+use namespace::Copier;
+pub use namespace::{Namespace, copy as copy_namespace, within};
+
+use crate::call::Call;
 use crate::task::{Directory, lock};
 
 /// How many mounts guests may have at a time: each takes memory of the host's kernel.
@@ -34,8 +41,24 @@ type MountId = u64;
 pub struct Mounts {
     /// The configuration gave CAP_SYS_ADMIN, and no mount of the container travels back to the host.
     enabled: bool,
-    made: Mutex<HashMap<MountId, Made>>,
+    made: Mutex<HashMap<MountId, Owned>>,
+    namespaces: Mutex<Numbers>,
     present: Vec<(&'static str, OwnedFd)>,
+    copier: OnceLock<Copier>,
+}
+
+/// The mount namespaces other than the container's own that there are, by number.
+#[derive(Debug, Default)]
+struct Numbers {
+    latest: u64,
+    living: HashSet<u64>,
+}
+
+/// A guest's mount and the number of the namespace that it is in. Ids are never the same in two of them.
+#[derive(Clone, Copy, Debug)]
+struct Owned {
+    made: Made,
+    namespace: u64,
 }
 
 /// A mount that a guest made.
@@ -72,6 +95,8 @@ impl Mounts {
         Ok(Mounts {
             enabled: true,
             made: Mutex::default(),
+            namespaces: Mutex::default(),
+            copier: OnceLock::new(),
             present: PRESENT.iter().filter_map(open).collect(),
         })
     }
@@ -86,8 +111,18 @@ impl Mounts {
         Some(found.1.as_fd())
     }
 
+    /// A copy, attached nowhere, of a mount of the container's own with what is mounted over it, for whatever namespace
+    /// this thread is in.
+    pub fn copy_present(&self, call: &Call<'_>, mount: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+        if call.process().with_fs(|fs| fs.mounts.is_some()) {
+            self.copier.get().ok_or(Errno::IO)?.copy(mount)
+        } else {
+            clone_of(mount, OpenTreeFlags::AT_RECURSIVE)
+        }
+    }
+
     pub fn made(&self, id: MountId) -> Option<Made> {
-        lock(&self.made).get(&id).copied()
+        lock(&self.made).get(&id).map(|owned| owned.made)
     }
 
     /// What must stay set on the mount of `file`, and so on copies of it.
@@ -98,18 +133,60 @@ impl Mounts {
         }
     }
 
-    /// Remember a mount before it is attached. `ENOSPC` when there are too many.
-    pub fn remember(&self, mount: BorrowedFd<'_>, made: Made) -> Result<(), Errno> {
+    /// Remember a mount before it is attached in the namespace that this thread is in, which has the number `namespace`.
+    /// `ENOSPC` when there are too many.
+    pub fn remember(&self, mount: BorrowedFd<'_>, made: Made, namespace: u64) -> Result<(), Errno> {
         let id = of(mount)?.id;
         let mut all = lock(&self.made);
         if all.len() >= MOST {
             // Some have gone with the mount below them, which nobody told.
-            all.retain(|id, _| is_attached(*id).unwrap_or(true));
+            all.retain(|id, owned| {
+                owned.namespace != namespace || is_attached(*id).unwrap_or(true)
+            });
         }
         if all.len() >= MOST {
             return Err(Errno::NOSPC);
         }
-        all.insert(id, made);
+        all.insert(id, Owned { made, namespace });
+        Ok(())
+    }
+
+    /// A number for a new namespace. `ENOSPC` when there are too many.
+    fn admit_namespace(&self) -> Result<u64, Errno> {
+        let mut numbers = lock(&self.namespaces);
+        if numbers.living.len() >= namespace::MOST {
+            return Err(Errno::NOSPC);
+        }
+        numbers.latest += 1;
+        let number = numbers.latest;
+        numbers.living.insert(number);
+        Ok(number)
+    }
+
+    fn forget_namespace(&self, number: u64) {
+        lock(&self.namespaces).living.remove(&number);
+        lock(&self.made).retain(|_, owned| owned.namespace != number);
+    }
+
+    /// What guests made in a namespace is theirs in its copy: mounts before and in the copy, by where they are.
+    fn inherit(
+        &self,
+        namespace: u64,
+        before: &HashMap<Vec<u8>, MountId>,
+        copied: &HashMap<Vec<u8>, MountId>,
+    ) -> Result<(), Errno> {
+        let mut all = lock(&self.made);
+        let of_guests: Vec<_> = before
+            .iter()
+            .filter_map(|(point, id)| {
+                let made = all.get(id)?.made;
+                Some((*copied.get(point)?, Owned { made, namespace }))
+            })
+            .collect();
+        if all.len() + of_guests.len() > MOST {
+            return Err(Errno::NOSPC);
+        }
+        all.extend(of_guests);
         Ok(())
     }
 
@@ -124,6 +201,14 @@ fn travels_back(line: &str) -> bool {
         .skip(6)
         .take_while(|field| *field != "-")
         .any(|field| field.starts_with("shared:"))
+}
+
+/// A copy, attached nowhere, of a mount in this thread's namespace, with that file as its root.
+pub fn clone_of(source: BorrowedFd<'_>, recursive: OpenTreeFlags) -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    open_tree(source, c"", flags | recursive)
 }
 
 /// The mount that `file` is on.

@@ -16,7 +16,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use birth::{Birth, Births, InheritedFs, MARK_RESOURCE};
+pub use birth::{Birth, Births, InheritedFs, MARK_RESOURCE, RECENT};
 pub use credentials::{ALL_CAPABILITIES, Capability, Credentials, SecureBits};
 pub use discover::{
     Host, everyone as discover_everyone, read as read_proc, thread as discover_thread,

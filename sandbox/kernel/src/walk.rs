@@ -39,6 +39,10 @@ impl Call<'_> {
         path: &CString,
         operation: impl FnMut(BorrowedFd<'_>, &CStr) -> Result<R, Errno>,
     ) -> Result<R, Errno> {
+        if path.is_empty() {
+            // Before the descriptor is looked at. Calls that take an empty path do not come here with it.
+            return Err(Errno::NOENT);
+        }
         let start = self.start(directory, path)?;
         self.on_path_from(identity, start, path, operation)
     }

@@ -28,6 +28,15 @@ pub fn enter(fd: BorrowedFd<'_>, kinds: Namespaces) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Which kind of namespace a file of /proc/PID/ns stands for, with clone(2)'s bit. `ENOTTY` for other files.
+pub fn kind_of(namespace: BorrowedFd<'_>) -> Result<i32, Errno> {
+    /// linux/nsfs.h.
+    const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+    // SAFETY: the request takes no argument.
+    check(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_NSTYPE) }.into())
+        .map(|kind| kind as i32)
+}
+
 /// Make new namespaces for this thread (for PID: for its future children), unshare(2).
 pub fn unshare(kinds: Namespaces) -> Result<(), Errno> {
     // SAFETY: only namespace bits can be in `kinds`; no memory or descriptor table is affected.

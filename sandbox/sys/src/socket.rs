@@ -4,6 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
+use crate::layout::Plain;
 use crate::raw::{check, syscall};
 
 /// Largest address that Linux takes, `sizeof(struct sockaddr_storage)`.
@@ -260,4 +261,45 @@ pub fn send_message(
     let sent =
         check(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) } as i64)?;
     Ok(sent as usize)
+}
+
+/// A request of netdevice(7) or arp(7) whose argument holds no pointers. `argument` is a `struct ifreq` or, longer, a
+/// `struct arpreq`.
+pub fn interface_request(
+    socket: BorrowedFd<'_>,
+    request: u32,
+    argument: &mut [u8],
+) -> Result<(), Errno> {
+    if argument.len() < size_of::<libc::ifreq>() {
+        return Err(Errno::INVAL);
+    }
+    // SAFETY: these requests read and write no more than the structure that `argument` has room for.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), request.into(), argument.as_mut_ptr()) };
+    check(result.into()).map(drop)
+}
+
+/// `struct rtentry`, linux/route.h.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Route {
+    pub before: [u64; 11],
+    /// Address of the interface's name, or 0.
+    pub device: u64,
+    pub after: [u64; 3],
+}
+
+// SAFETY: integers only, without padding.
+unsafe impl Plain for Route {}
+
+/// `SIOCADDRT` or `SIOCDELRT`, with `device` as the interface instead of what `route` points to.
+pub fn route_request(
+    socket: BorrowedFd<'_>,
+    request: u32,
+    route: &mut Route,
+    device: Option<&[u8; libc::IFNAMSIZ]>,
+) -> Result<(), Errno> {
+    route.device = device.map_or(0, |name| name.as_ptr() as u64);
+    // SAFETY: the request reads a struct rtentry, which `route` is, and the name, which is live and ends with a NUL.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), request.into(), route) };
+    check(result.into()).map(drop)
 }

@@ -31,6 +31,9 @@ static void modes(void) {
     T("path", fchmod, path, 0600);
     T("relative", fchmodat, dir, "m", 0644);
     T("ebadf", fchmodat, 99, "m", 0644);
+    T("ebadf_empty", fchmodat, 99, "", 0644);
+    T("ebadf_empty", fchownat, 99, "", 0, 0, 0);
+    T("ebadf_empty_path", fchmodat2, 99, "", 0644, AT_EMPTY_PATH);
     T("efault", fchmodat, dir, BAD, 0644);
     T("relative", fchmodat2, dir, "m", 0604, 0);
     show("fchmodat2", "relative", "/work/m");

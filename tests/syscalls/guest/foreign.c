@@ -2,6 +2,7 @@
 #include "guest.h"
 
 #include <linux/kcmp.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
@@ -125,6 +126,20 @@ static void comparing(void) {
     say("kcmp", "childs_sighand", "%d", syscall(SYS_kcmp, me, child, KCMP_SIGHAND, 0, 0) > 0);
     T("own_io", kcmp, me, me, KCMP_IO, 0, 0);
     T("own_sysvsem", kcmp, me, me, KCMP_SYSVSEM, 0, 0);
+    int watcher = epoll_create1(0), pipes[2];
+    if (pipe(pipes)) return;
+    struct epoll_event event = {.events = EPOLLIN};
+    epoll_ctl(watcher, EPOLL_CTL_ADD, pipes[0], &event);
+    struct kcmp_epoll_slot slot = {.efd = (__u32)watcher, .tfd = (__u32)pipes[0], .toff = 0};
+    T("watched", kcmp, me, me, KCMP_EPOLL_TFD, pipes[0], &slot);
+    say("kcmp", "watched_other", "%d", syscall(SYS_kcmp, me, me, KCMP_EPOLL_TFD, fd, &slot) > 0);
+    slot.toff = 1;
+    T("watched_offset", kcmp, me, me, KCMP_EPOLL_TFD, pipes[0], &slot);
+    slot.tfd = 99;
+    T("not_watched", kcmp, me, me, KCMP_EPOLL_TFD, pipes[0], &slot);
+    slot.efd = (__u32)fd;
+    T("not_epoll", kcmp, me, me, KCMP_EPOLL_TFD, pipes[0], &slot);
+    T("watched_efault", kcmp, me, me, KCMP_EPOLL_TFD, pipes[0], BAD);
     T("ebadf", kcmp, me, me, KCMP_FILE, fd, 99);
     T("type", kcmp, me, me, 99, 0, 0);
     T("negative_type", kcmp, me, me, -1, 0, 0);

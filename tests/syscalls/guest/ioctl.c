@@ -74,7 +74,40 @@ static void namespaces(void) {
     T("not_a_namespace", ioctl, open("/work/file", O_RDONLY), NS_GET_NSTYPE);
 }
 
+/* struct pidfd_info of Linux 6.13, which the C library does not know yet. */
+struct pidfd_info {
+    uint64_t mask, cgroupid;
+    uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+    int32_t exit_code;
+};
+#define PIDFD_GET_INFO _IOWR(0xff, 11, struct pidfd_info)
+
+static void processes(void) {
+    pid_t me = getpid();
+    int own = (int)syscall(SYS_pidfd_open, me, 0);
+    struct pidfd_info info = {.mask = 7};
+    T("info", ioctl, own, PIDFD_GET_INFO, &info);
+    say("ioctl", "info_ids", "mask=%llu %d %d %d", (unsigned long long)info.mask & 3, info.pid == (uint32_t)me,
+        info.tgid == (uint32_t)me, info.ppid == (uint32_t)getppid());
+    say("ioctl", "info_credentials", "%u %u %u %u %u %u %u %u", info.ruid, info.rgid, info.euid, info.egid, info.suid,
+        info.sgid, info.fsuid, info.fsgid);
+    T("info_small", ioctl, own, _IOWR(0xff, 11, uint64_t), &info);
+    T("info_null", ioctl, own, PIDFD_GET_INFO, NULL);
+    T("info_efault", ioctl, own, PIDFD_GET_INFO, BAD);
+    T("info_of_a_file", ioctl, open("/work/file", O_RDONLY), PIDFD_GET_INFO, &info);
+    pid_t child = fork();
+    if (child == 0) _exit(7);
+    int ended = (int)syscall(SYS_pidfd_open, child, 0);
+    waitpid(child, NULL, 0);
+    info = (struct pidfd_info){.mask = 1};
+    T("info_of_an_ended", ioctl, ended, PIDFD_GET_INFO, &info);
+    info = (struct pidfd_info){.mask = 8};
+    T("info_exit", ioctl, ended, PIDFD_GET_INFO, &info);
+    say("ioctl", "info_exit_code", "%d", info.exit_code);
+}
+
 FAMILY(ioctl) {
+    SECTION(processes);
     SECTION(files);
     SECTION(pipes_and_sockets);
     SECTION(devices);

@@ -1,6 +1,7 @@
 /* Mounts made by a guest with CAP_SYS_ADMIN: what it sees of them, and what they keep others from doing. */
 #include "guest.h"
 
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
@@ -315,7 +316,112 @@ static void locked(void) {
     T("locked_node", mknod, "/dev/shm/node", S_IFCHR | 0666, makedev(1, 3));
 }
 
+static void new_root(void) {
+    T("to", pivot_root, "/work/root", "/work/root/old");
+    T("inside", access, "/marker", F_OK);
+    T("old", access, "/old/work/file", F_OK);
+    char where[256] = "";
+    if (getcwd(where, sizeof where)) say("pivot_root", "cwd", "%s", where);
+    T("old_busy", umount2, "/old", 0);
+    T("old", umount2, "/old", MNT_DETACH);
+    T("old_gone", access, "/old/work/file", F_OK);
+    T("proc", mount, "proc", "/proc", "proc", 0, NULL);
+    say("mount", "lines", "%d", strstr(get("/proc/self/mountinfo"), " /proc ") != NULL);
+    T("above", access, "/../marker", F_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        T("child", access, "/marker", F_OK);
+        T("child", mount, "t", "/old", "tmpfs", 0, NULL);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    T("of_child", umount2, "/old", 0);
+}
+
+/* The same with one directory for both, as container runtimes do it. */
+static void new_root_in_place(void) {
+    int old = open("/", O_PATH | O_DIRECTORY);
+    if (chdir("/work/root")) return;
+    T("in_place", pivot_root, ".", ".");
+    if (fchdir(old)) return;
+    T("in_place", umount2, ".", MNT_DETACH);
+    if (chdir("/")) return;
+    T("in_place", access, "/marker", F_OK);
+    T("in_place_gone", access, "/work", F_OK);
+}
+
+static void own_namespace(void (*body)(void)) {
+    pid_t child = fork();
+    if (child == 0) {
+        if (unshare(CLONE_NEWNS)) say("unshare", "failed", "%s", errname(errno));
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
+        mkdir("/work/root", 0755);
+        mount("/work/root", "/work/root", NULL, MS_BIND, NULL);
+        mkdir("/work/root/old", 0755);
+        mkdir("/work/root/proc", 0755);
+        put("/work/root/marker", "x");
+        body();
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+}
+
+/* A mount namespace of its own: what is mounted in it nobody else sees, and it goes with its processes. */
+static void namespaces(void) {
+    mkdir("/work/space", 0755);
+    if (getuid() != 0) {
+        T("user", unshare, CLONE_NEWNS);
+        T("user", pivot_root, "/work/space", "/work/space");
+        return;
+    }
+    mount("t", "/work/space", "tmpfs", 0, NULL);
+    put("/work/space/outer", "x");
+    char before[64] = "", after[64] = "";
+    if (readlink("/proc/self/ns/mnt", before, 63) < 0) return;
+    pid_t child = fork();
+    if (child == 0) {
+        if (chdir("/work/space")) _exit(1);
+        T("new", unshare, CLONE_NEWNS);
+        if (readlink("/proc/self/ns/mnt", after, 63) > 0) say("readlink", "new_namespace", "%d", strcmp(before, after) != 0);
+        T("private", mount, "none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
+        T("cwd", access, "outer", F_OK);
+        mkdir("/work/mine", 0755);
+        T("mine", mount, "t", "/work/mine", "tmpfs", 0, NULL);
+        put("/work/mine/inner", "x");
+        T("inner", access, "/work/mine/inner", F_OK);
+        say("mount", "shown", "%d", strstr(get("/proc/self/mounts"), "/work/mine") != NULL);
+        T("inherited_busy", umount2, "/work/space", 0);
+        if (chdir("/")) _exit(1);
+        T("inherited", umount2, "/work/space", 0);
+        T("inherited_gone", access, "/work/space/outer", F_OK);
+        T("again", unshare, CLONE_NEWNS | CLONE_FS);
+        T("still", access, "/work/mine/inner", F_OK);
+        T("mine", umount2, "/work/mine", 0);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    T("untouched", access, "/work/space/outer", F_OK);
+    T("not_ours", access, "/work/mine/inner", F_OK);
+    say("mount", "not_shown", "%d", strstr(get("/proc/self/mounts"), "/work/mine") != NULL);
+    T("space", umount2, "/work/space", 0);
+    own_namespace(new_root);
+    own_namespace(new_root_in_place);
+    T("enoent", pivot_root, "/work/none", "/work");
+    T("efault", pivot_root, BAD, "/work");
+    int failed = 0, error = 0;
+    for (int i = 0; i < 300 && !failed; i++) {
+        child = fork();
+        if (child == 0) _exit(unshare(CLONE_NEWNS) ? errno : 0);
+        int status = 0;
+        waitpid(child, &status, 0);
+        failed |= status != 0;
+        error = WEXITSTATUS(status);
+    }
+    say("unshare", "many", "%d %s", failed, errname(error));
+}
+
 FAMILY(mounting) {
+    SECTION(namespaces);
     SECTION(tmpfs);
     SECTION(flags);
     SECTION(binds);

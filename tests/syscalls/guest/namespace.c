@@ -17,6 +17,10 @@ static void calls(void) {
     T("file", setns, 0, 0);
     T("own", setns, open("/proc/self/ns/uts", O_RDONLY), 0);
     T("own_type", setns, open("/proc/self/ns/mnt", O_RDONLY), CLONE_NEWNS);
+    T("other_type", setns, fd, CLONE_NEWNS);
+    T("no_type", setns, fd, 1);
+    T("pidfd_no_type", setns, (int)syscall(SYS_pidfd_open, getpid(), 0), 0);
+    T("pidfd_wrong_type", setns, (int)syscall(SYS_pidfd_open, getpid(), 0), 1);
     say("open", "ns", "%d", fd >= 0);
     char link[64] = {0};
     say("readlink", "ns", "%d %.4s", readlink("/proc/self/ns/net", link, 63) > 0, link);

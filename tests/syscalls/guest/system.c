@@ -26,6 +26,10 @@ static void information(void) {
     T("get", sysinfo, &info);
     say("sysinfo", "sane", "mem=%d unit=%u procs=%d", info.totalram > 0, info.mem_unit, info.procs > 0);
     T("efault", sysinfo, BAD);
+    double shown = atof(get("/proc/loadavg"));
+    sysinfo(&info);
+    double told = (double)info.loads[0] / (1 << SI_LOAD_SHIFT);
+    say("sysinfo", "loads", "%d", told - shown < 0.5 && shown - told < 0.5);
     unsigned cpu, node;
     T("get", getcpu, &cpu, &node, NULL);
     T("efault", getcpu, BAD, NULL, NULL);

@@ -393,7 +393,25 @@ static void control(void) {
     waitpid(child, NULL, 0);
 }
 
+/* The other side, opened by TIOCGPTPEER as open(2) would, becomes the controlling terminal of a leader without one. */
+static void peer(void) {
+    master = posix_openpt(O_RDWR | O_NOCTTY);
+    if (master < 0 || grantpt(master) || unlockpt(master)) return;
+    pid_t child = fork();
+    if (child == 0) {
+        setsid();
+        TOK("peer_noctty", ioctl, master, TIOCGPTPEER, O_RDWR | O_NOCTTY);
+        T("peer_noctty", open, "/dev/tty", O_RDWR);
+        slave = (int)TOK("peer", ioctl, master, TIOCGPTPEER, O_RDWR);
+        TOK("peer", open, "/dev/tty", O_RDWR);
+        say("ioctl", "peer_session", "%d", tcgetsid(slave) == getpid());
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+}
+
 FAMILY(tty) {
+    SECTION(peer);
     SECTION(discipline);
     SECTION(requests);
     SECTION(hangup);

@@ -57,6 +57,7 @@ pub const PLAIN_FAMILIES: &[&str] = &[
     "foreign",
     "mounting",
     "aio",
+    "interface",
 ];
 
 /// A family and who runs it.
@@ -77,8 +78,10 @@ impl Family {
         let bundle = Bundle::new(&format!("{}-{}", self.name, runtime.name), &image);
         let mut config = Config::new(&[GUEST, self.name], self.user);
         fixture::lay_out(&bundle, guest_program(), &mut config);
-        if self.name == "mounting" && self.user == User::Root {
-            config.grant("CAP_SYS_ADMIN");
+        match self.name {
+            "mounting" if self.user == User::Root => config.grant("CAP_SYS_ADMIN"),
+            "interface" if self.user == User::Root => config.grant("CAP_NET_ADMIN"),
+            _ => {}
         }
         if self.name == "refused" {
             let path = bundle.rootfs().join("work/refused");

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use crate::ipc::Object;
 use crate::kernel::Kernel;
 use crate::proc::{
-    CapabilityMasks, Guests, Ids, Owner, ProcessFacts, ServerHandle, SystemFacts, Walker,
+    CapabilityMasks, Guests, Ids, Load, Owner, ProcessFacts, ServerHandle, SystemFacts, Walker,
 };
 use crate::task::{MARK_RESOURCE, Process, Thread, lock};
 
@@ -98,6 +98,10 @@ impl Guests for View {
         self.kernel.get().map(|kernel| &kernel.facts)
     }
 
+    fn load(&self) -> Option<&Load> {
+        self.kernel.get().map(|kernel| &kernel.load)
+    }
+
     fn hostname(&self) -> String {
         self.kernel
             .get()
@@ -114,6 +118,16 @@ impl Guests for View {
 
     fn ipc_object(&self, kind: Kind, id: i32) -> Option<Object> {
         self.kernel.get()?.ipc.get(kind, id)
+    }
+
+    fn mounts_keeper(&self, pid: u32) -> Option<i32> {
+        let keeper = |process: &Process| {
+            process.with_fs(|fs| fs.mounts.as_ref().map(|namespace| namespace.keeper))
+        };
+        let table = &self.kernel.get()?.table;
+        table
+            .with_guest_process(pid as i32, |process, _| keeper(process))
+            .flatten()
     }
 
     fn kept_sockets(&self, pid: u32) -> Vec<(u32, u64)> {

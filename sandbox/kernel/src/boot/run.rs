@@ -128,6 +128,7 @@ fn stand_up(mut prepared: Prepared, mut boot: Boot) -> Result<Sandbox, BootError
         root: kernel.root.clone(),
         cwd,
         umask: boot.process.umask,
+        mounts: None,
     };
     control::enter(&kernel, init.pid, &boot.process, Arc::new(Mutex::new(fs)))
         .map_err(BootError::host("read the init process' status"))?;
@@ -213,6 +214,7 @@ fn make_kernel(prepared: Prepared, boot: &mut Boot) -> Result<Kernel, BootError>
         personalities_differ: false.into(),
         ipc: Default::default(),
         aio: Default::default(),
+        load: Default::default(),
         gate: Gate::default(),
         parked: Default::default(),
         facts,

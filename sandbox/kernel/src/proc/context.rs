@@ -10,7 +10,6 @@ use nix::time::ClockId;
 
 use super::host;
 use super::process::Names;
-use super::system::Load;
 use super::view::{Guests, SystemFacts};
 
 /// The servers have a descriptor table of their own (see `mount`): duplicates, in that table, of descriptors that
@@ -34,7 +33,6 @@ pub(super) struct Context {
     /// Used until the container is booted and the guest's own facts are known.
     unbooted: SystemFacts,
     pub(super) thread_names: Names,
-    pub(super) load: Load,
 }
 
 fn clock_ns(clock: ClockId) -> u64 {
@@ -57,7 +55,6 @@ impl Context {
             guests,
             unbooted,
             thread_names: Names::default(),
-            load: Load::default(),
         }
     }
 

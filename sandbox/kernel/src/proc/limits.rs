@@ -138,8 +138,8 @@ pub(super) struct CpuTime {
 
 impl CpuTime {
     /// Per visible CPU, in the order of `cpus`.
-    pub(super) fn per_cpu(context: &Context, cpus: &[u32]) -> Vec<CpuTime> {
-        match context.system().cgroup("cpuacct") {
+    pub(super) fn per_cpu(system: &SystemFacts, cpus: &[u32]) -> Vec<CpuTime> {
+        match system.cgroup("cpuacct") {
             Some((CgroupVersion::V1, dir)) => {
                 let table = host::text(dir, "cpuacct.usage_all").unwrap_or_default();
                 let row = |cpu: u32| {
@@ -177,12 +177,17 @@ impl CpuTime {
 
 /// The CPUs that the container sees: those of its cpuset, the first of them if the quota is for fewer.
 pub(super) fn cpus(context: &Context) -> Vec<u32> {
-    let own = host::text(context.host_proc(), "self/status").unwrap_or_default();
+    cpus_of(context.host_proc(), context.system())
+}
+
+/// The same of facts whose descriptors the calling thread has.
+pub(super) fn cpus_of(host_proc: BorrowedFd<'_>, system: &SystemFacts) -> Vec<u32> {
+    let own = host::text(host_proc, "self/status").unwrap_or_default();
     let own = own
         .lines()
         .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
     let mut cpus = parse_list(own.unwrap_or("0"));
-    let set = match context.system().cgroup("cpuset") {
+    let set = match system.cgroup("cpuset") {
         Some((CgroupVersion::V1, dir)) => host::text(dir, "cpuset.effective_cpus").ok(),
         Some((CgroupVersion::V2, dir)) => host::text(dir, "cpuset.cpus.effective").ok(),
         None => None,
@@ -191,7 +196,7 @@ pub(super) fn cpus(context: &Context) -> Vec<u32> {
     if !set.is_empty() {
         cpus = set;
     }
-    if let Some(quota) = quota(context) {
+    if let Some(quota) = quota(system) {
         cpus.truncate(quota);
     }
     if cpus.is_empty() {
@@ -201,8 +206,8 @@ pub(super) fn cpus(context: &Context) -> Vec<u32> {
 }
 
 /// How many CPUs' worth of time the container may use, rounded up.
-fn quota(context: &Context) -> Option<usize> {
-    let (quota, period) = match context.system().cgroup("cpu")? {
+fn quota(system: &SystemFacts) -> Option<usize> {
+    let (quota, period) = match system.cgroup("cpu")? {
         (CgroupVersion::V1, dir) => (
             host::number(dir, "cpu.cfs_quota_us")?,
             host::number(dir, "cpu.cfs_period_us")?,

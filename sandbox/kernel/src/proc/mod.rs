@@ -29,6 +29,7 @@ pub(crate) use inode::process_of_node;
 pub use limits::Memory;
 pub use mount::{Kind, Protection, ServerHandle, mount, open_device as open_fuse};
 pub(crate) use system::FILESYSTEMS;
+pub use system::Load;
 pub use view::{
     CapabilityMasks, CgroupVersion, Guests, Ids, MAGIC_LINK, MagicKind, MagicLink, Owner,
     ProcessFacts, SystemFacts, WalkMode, Walker,

@@ -12,6 +12,7 @@ use caisson_sys::sysv::Kind;
 use caisson_sys::user_namespace;
 use nix::errno::Errno;
 
+use super::system::Load;
 use crate::ipc::Object;
 
 /// The app kernel as the synthetic files see it.
@@ -42,6 +43,11 @@ pub trait Guests: Send + Sync + 'static {
     /// The facts that are fixed for the life of the container; `None` before it is booted.
     fn system(&self) -> Option<&SystemFacts>;
 
+    /// The container's load averages; `None` before it is booted.
+    fn load(&self) -> Option<&Load> {
+        None
+    }
+
     /// The host name as the guest sees it now.
     fn hostname(&self) -> String;
 
@@ -51,6 +57,12 @@ pub trait Guests: Send + Sync + 'static {
     /// To whom a System V IPC object belongs; `None` for one that no guest has made.
     fn ipc_object(&self, kind: Kind, id: i32) -> Option<Object> {
         let _ = (kind, id);
+        None
+    }
+
+    /// A thread of this process that sees the mounts of process `pid`; `None` if those are the container's own.
+    fn mounts_keeper(&self, pid: u32) -> Option<i32> {
+        let _ = pid;
         None
     }
 

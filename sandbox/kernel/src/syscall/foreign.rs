@@ -117,8 +117,7 @@ pub fn pidfd_getfd(call: &mut Call<'_>) -> Result<Reply, Errno> {
     Ok(Reply::Fd(fd, Cloexec::Yes))
 }
 
-/// The host's answer on the guests' host processes, which share what the guests share. `KCMP_EPOLL_TFD`, which reads
-/// memory, is not available.
+/// The host's answer on the guests' host processes, which share what the guests share.
 pub fn kcmp(call: &mut Call<'_>) -> Result<Reply, Errno> {
     const KCMP_SYSVSEM: u32 = 6;
     const KCMP_EPOLL_TFD: u32 = 7;
@@ -126,14 +125,15 @@ pub fn kcmp(call: &mut Call<'_>) -> Result<Reply, Errno> {
     may_look(call, &first)?;
     may_look(call, &second)?;
     let kind = call.uint(2);
-    if kind == KCMP_EPOLL_TFD {
-        return Err(Errno::OPNOTSUPP);
-    }
-    if kind > KCMP_SYSVSEM {
-        return Err(Errno::INVAL);
-    }
-    let order =
-        caisson_sys::process::compare([first.pid, second.pid], kind, [call.arg(3), call.arg(4)])?;
+    let (pids, indexes) = ([first.pid, second.pid], [call.arg(3), call.arg(4)]);
+    let order = match kind {
+        KCMP_EPOLL_TFD => {
+            let slot = call.read(indexes[1])?;
+            caisson_sys::process::compare_watched(pids, indexes[0], slot)?
+        }
+        0..=KCMP_SYSVSEM => caisson_sys::process::compare(pids, kind, indexes)?,
+        _ => return Err(Errno::INVAL),
+    };
     Ok(Reply::Value(order))
 }
 

@@ -1,7 +1,10 @@
 //! ioctl(2): the requests that the filter does not let through. They are answered here or do not exist.
 //!
-//! Nothing may get here that reaches beyond the descriptor it is made on: no input is injected, no console
-//! redirected, no driver configured.
+//! Nothing may get here that reaches beyond the descriptor it is made on, but for the pod's network with the right to it:
+//! no input is injected, no console redirected, no driver configured.
+
+mod interface;
+mod process;
 
 use std::os::fd::OwnedFd;
 
@@ -33,9 +36,13 @@ const RNDRESEEDCRNG: u32 = 0x5207;
 const TIOCVHANGUP: u32 = 0x5437;
 /// linux/sockios.h: from `SIOCADDRT` to the last of the private interface requests.
 const SOCKET_REQUESTS: std::ops::RangeInclusive<u32> = 0x8900..=0x89ff;
-const SIOCETHTOOL: u32 = 0x8946;
-/// The first of what drivers define.
-const SIOCDEVPRIVATE: u32 = 0x89f0;
+
+/// What ioctl(2) was given.
+struct Request {
+    fd: OwnedFd,
+    number: u32,
+    argument: u64,
+}
 
 pub fn ioctl(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let fd = call.fd(call.int(0))?;
@@ -57,24 +64,34 @@ pub fn ioctl(call: &mut Call<'_>) -> Result<Reply, Errno> {
         request::NS_GET_USERNS if is_namespace(&fd)? => Err(Errno::PERM),
         FS_IOC_SETFLAGS => set_inode_flags(call, &fd),
         FS_IOC_GETVERSION => Err(Errno::NOTTY),
+        // Without the right to it, and where the device under a file system cannot be trimmed.
+        FITRIM if call.credentials().can(Capability::SysAdmin) => Err(Errno::OPNOTSUPP),
         FIBMAP | FIFREEZE | FITHAW | FITRIM => Err(Errno::PERM),
         FS_IOC_FIEMAP => Err(Errno::OPNOTSUPP),
         RNDADDTOENTCNT | RNDADDENTROPY | RNDZAPENTCNT | RNDCLEARPOOL | RNDRESEEDCRNG => {
             Err(Errno::PERM)
         }
-        other if SOCKET_REQUESTS.contains(&other) && is_socket(&fd)? => {
-            // The name of an interface is at the start of all that these requests take.
-            let _: [u8; libc::IFNAMSIZ] = call.read(call.arg(2))?;
-            match other {
-                SIOCETHTOOL => {
-                    let request: u64 =
-                        call.read(call.arg(2).wrapping_add(libc::IFNAMSIZ as u64))?;
-                    let _: u32 = call.read(request)?;
-                    Err(Errno::OPNOTSUPP)
-                }
-                SIOCDEVPRIVATE.. => Err(Errno::OPNOTSUPP),
-                _ => Err(Errno::PERM),
-            }
+        number if SOCKET_REQUESTS.contains(&number) && is_socket(&fd)? => {
+            let argument = call.arg(2);
+            interface::serve(
+                call,
+                &Request {
+                    fd,
+                    number,
+                    argument,
+                },
+            )
+        }
+        number if number & !process::SIZE_MASK == process::PIDFD_GET_INFO => {
+            let argument = call.arg(2);
+            process::information(
+                call,
+                &Request {
+                    fd,
+                    number,
+                    argument,
+                },
+            )
         }
         _ => Err(Errno::NOTTY),
     }
@@ -125,7 +142,7 @@ fn open_terminal_peer(call: &mut Call<'_>, fd: OwnedFd) -> Result<Reply, Errno> 
     if rustix::fs::fstat(&peer)?.st_rdev != expected {
         return Err(Errno::NOENT);
     }
-    Ok(Reply::Fd(peer, cloexec))
+    super::open::give_terminal(call, peer, flags, cloexec)
 }
 
 fn set_line_discipline(call: &Call<'_>, fd: &OwnedFd) -> Result<Reply, Errno> {

@@ -1,4 +1,4 @@
-//! mount(2), umount2(2), pivot_root(2).
+//! mount(2), umount2(2), pivot_root(2), and unshare(2) of `CLONE_NEWNS`.
 //!
 //! A guest with CAP_SYS_ADMIN, in a container whose configuration has it, changes the container's tree: what it
 //! makes is real in the app kernel's mount namespace ([`crate::mounts`]) and nowhere else. To everybody else the
@@ -6,9 +6,11 @@
 
 mod attach;
 mod change;
+mod pivot;
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -17,7 +19,7 @@ use rustix::mount::UnmountFlags;
 use crate::call::Call;
 use crate::mounts;
 use crate::reply::Reply;
-use crate::task::Capability;
+use crate::task::{Capability, Directory};
 
 /// Longest filesystem type, source and options, a page each in Linux.
 const STRING_MAX: usize = 4096;
@@ -33,8 +35,29 @@ struct Request {
     target: OwnedFd,
 }
 
-/// Arguments are read in Linux's order, so that a wrong pointer is `EFAULT` here as there.
 pub fn mount(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    mounts::within(call, mount_here)
+}
+
+pub fn umount2(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    mounts::within(call, unmount_here)
+}
+
+/// In a mount namespace of the guest's own. The root of the container's is not a guest's to change: the application kernel
+/// itself stands there.
+pub fn pivot_root(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    require_right(call)?;
+    mounts::within(call, pivot::here)
+}
+
+/// `CLONE_NEWNS`, for the whole process.
+pub fn unshare(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    require_right(call)?;
+    mounts::within(call, mounts::copy_namespace)
+}
+
+/// Arguments are read in Linux's order, so that a wrong pointer is `EFAULT` here as there.
+fn mount_here(call: &mut Call<'_>) -> Result<Reply, Errno> {
     const MAGIC: u64 = 0xc0ed_0000;
     const MAGIC_MASK: u64 = 0xffff_0000;
     let [source, _, kind, flags, data, _] = call.incoming.args;
@@ -76,7 +99,7 @@ pub fn mount(call: &mut Call<'_>) -> Result<Reply, Errno> {
     attach::new(call, &request)
 }
 
-pub fn umount2(call: &mut Call<'_>) -> Result<Reply, Errno> {
+fn unmount_here(call: &mut Call<'_>) -> Result<Reply, Errno> {
     const KNOWN: i32 =
         libc::MNT_FORCE | libc::MNT_DETACH | libc::MNT_EXPIRE | libc::UMOUNT_NOFOLLOW;
     let flags = call.int(1);
@@ -101,11 +124,6 @@ pub fn umount2(call: &mut Call<'_>) -> Result<Reply, Errno> {
         return Err(Errno::INVAL);
     }
     change::unmount(call, target, UnmountFlags::from_bits_retain(flags as u32))
-}
-
-/// The root of a container's only mount namespace is not a guest's to change.
-pub fn pivot_root(_: &mut Call<'_>) -> Result<Reply, Errno> {
-    Err(Errno::PERM)
 }
 
 fn optional(call: &Call<'_>, address: u64) -> Result<Option<CString>, Errno> {
@@ -133,6 +151,14 @@ fn open_path(call: &mut Call<'_>, path: &CString, how: OFlags) -> Result<OwnedFd
     call.on_path(libc::AT_FDCWD, path, |at, path: &CStr| {
         openat(at, path, flags, Mode::empty())
     })
+}
+
+/// Where the mounts of the caller's namespace begin, and its number.
+fn namespace(call: &Call<'_>) -> (Arc<Directory>, u64) {
+    match call.process().with_fs(|fs| fs.mounts.clone()) {
+        Some(namespace) => (namespace.root(), namespace.number),
+        None => (call.kernel.root.clone(), 0),
+    }
 }
 
 fn require_right(call: &Call<'_>) -> Result<(), Errno> {

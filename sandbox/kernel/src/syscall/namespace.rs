@@ -1,4 +1,5 @@
-//! unshare(2) and setns(2). A container's namespaces are fixed: nothing is ever made or entered here.
+//! unshare(2) and setns(2). A container's namespaces are fixed, but for mount namespaces, which guests with the right to
+//! mount make for themselves. None is ever entered.
 
 use std::os::fd::AsFd;
 
@@ -35,7 +36,11 @@ pub fn unshare(call: &mut Call<'_>) -> Result<Reply, Errno> {
     if flags & !(PLAIN | NAMESPACES) != 0 {
         return Err(Errno::INVAL);
     }
-    if flags & NAMESPACES != 0 {
+    let new = flags & NAMESPACES;
+    if new == libc::CLONE_NEWNS as u64 && flags & !new & !(libc::CLONE_FS as u64) == 0 {
+        return super::mount::unshare(call);
+    }
+    if new != 0 {
         return Err(Errno::PERM);
     }
     if flags & libc::CLONE_FS as u64 != 0 {
@@ -47,11 +52,20 @@ pub fn unshare(call: &mut Call<'_>) -> Result<Reply, Errno> {
 /// `NSFS_MAGIC`, linux/magic.h.
 const NSFS_MAGIC: i64 = 0x6e73_6673;
 
-/// What would be entered is a namespace of /proc/PID/ns, or those of a process.
+/// What would be entered is a namespace of /proc/PID/ns, of the kind that is asked for, or those of a process.
 pub fn setns(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let fd = call.fd(call.int(0))?;
+    let kinds = call.int(1);
     if statfs_of(fd.as_fd())?.f_type == NSFS_MAGIC {
-        return Err(Errno::PERM);
+        let kind = caisson_sys::namespace::kind_of(fd.as_fd())?;
+        return Err(if kinds == 0 || kinds == kind {
+            Errno::PERM
+        } else {
+            Errno::INVAL
+        });
+    }
+    if kinds == 0 || kinds as u64 & !NAMESPACES != 0 {
+        return Err(Errno::INVAL);
     }
     match super::signal::process_of_pidfd(call, &fd) {
         Ok(_) => Err(Errno::PERM),

@@ -249,14 +249,25 @@ fn give(call: &mut Call<'_>, request: &Request, file: OwnedFd) -> Result<Reply, 
         status.set(OFlags::DIRECT, uncached || status.contains(OFlags::DIRECT));
         fcntl_setfl(&file, status)?;
     }
-    let acquires = kind == FileType::CharacterDevice
-        && TERMINALS.contains(&rustix::fs::major(stat.st_rdev))
-        && !request.flags.contains(OFlags::NOCTTY)
-        && terminal::may_acquire(call)?;
-    if acquires {
-        return terminal::give(call, file, cloexec);
+    if kind == FileType::CharacterDevice && TERMINALS.contains(&rustix::fs::major(stat.st_rdev)) {
+        return give_terminal(call, file, request.flags, cloexec);
     }
     Ok(Reply::Fd(file, cloexec))
+}
+
+/// Hand over a terminal, which becomes the controlling one of a session leader that has none, unless the flags say
+/// `O_NOCTTY`.
+pub(super) fn give_terminal(
+    call: &Call<'_>,
+    file: OwnedFd,
+    flags: OFlags,
+    cloexec: Cloexec,
+) -> Result<Reply, Errno> {
+    if !flags.contains(OFlags::NOCTTY) && terminal::may_acquire(call)? {
+        terminal::give(call, file, cloexec)
+    } else {
+        Ok(Reply::Fd(file, cloexec))
+    }
 }
 
 /// A place in the tree, which is no way to what is there: any kind of file will do.

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use crate::audited;
 use crate::call::Call;
 use crate::reply::Reply;
-use crate::task::Birth;
+use crate::task::{Birth, RECENT};
 
 /// Namespaces are not a guest's to make; ptrace of others is refused altogether.
 const REFUSED: u64 = (libc::CLONE_NEWNS
@@ -50,7 +50,7 @@ fn make(call: &mut Call<'_>, flags: u64) -> Result<Reply, Errno> {
     let kernel = call.kernel;
     if kernel.births.are_many() {
         kernel.discover_everyone();
-        kernel.births.forget_old(&kernel.table.processes());
+        kernel.births.forget_old(&kernel.table.processes(), RECENT);
     }
     let birth = Birth::of(&call.thread, flags & libc::CLONE_FS as u64 != 0);
     kernel.births.announce(call.process(), birth)?;

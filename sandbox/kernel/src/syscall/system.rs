@@ -107,7 +107,10 @@ fn new_name(call: &Call<'_>) -> Result<String, Errno> {
     String::from_utf8(bytes).map_err(|_| Errno::INVAL)
 }
 
-/// Follows the container's limits, like /proc/meminfo; procs counts the container's processes.
+/// linux/sysinfo.h: binary places of a load.
+const SI_LOAD_SHIFT: u32 = 16;
+
+/// Follows the container's limits, like /proc/meminfo and /proc/loadavg; procs counts the container's processes.
 pub fn sysinfo(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let mut info: libc::sysinfo = zeroed();
     let memory = crate::proc::Memory::read(call.kernel.host_proc(), &call.kernel.facts);
@@ -115,6 +118,11 @@ pub fn sysinfo(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let since_boot_ns = (now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
         .saturating_sub(call.kernel.facts.boot_time_ns);
     info.uptime = (since_boot_ns / 1_000_000_000) as i64;
+    let kernel = call.kernel;
+    let loads = kernel
+        .load
+        .now(kernel.host_proc(), &kernel.facts, since_boot_ns);
+    info.loads = loads.map(|load| (load * f64::from(1 << SI_LOAD_SHIFT)) as u64);
     info.totalram = memory.total;
     info.freeram = memory.free;
     info.sharedram = memory.shmem;

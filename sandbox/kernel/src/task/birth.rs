@@ -23,7 +23,7 @@ pub const MARK_RESOURCE: u32 = 10;
 const MANY: usize = 512;
 
 /// A process that was made so long ago is expected to have been found.
-const RECENT: Duration = Duration::from_secs(10);
+pub const RECENT: Duration = Duration::from_secs(10);
 
 /// The file system state of a child, see clone(2) of `CLONE_FS`.
 #[derive(Clone, Debug)]
@@ -71,6 +71,7 @@ impl Birth {
                 Arc::ptr_eq(&one.root, &two.root)
                     && Arc::ptr_eq(&one.cwd, &two.cwd)
                     && one.umask == two.umask
+                    && one.mounts.as_ref().map(Arc::as_ptr) == two.mounts.as_ref().map(Arc::as_ptr)
             }
             _ => false,
         };
@@ -145,8 +146,9 @@ impl Births {
         records.by_number.len() >= MANY && records.latest.is_multiple_of(MANY as u64 / 2)
     }
 
-    /// Forget what no process to come can ask for: to be called when all living processes have been found.
-    pub fn forget_old(&self, living: &[Arc<Process>]) {
+    /// Forget what no process to come can ask for and was not used for `age`: to be called when all living processes have
+    /// been found.
+    pub fn forget_old(&self, living: &[Arc<Process>], age: Duration) {
         let current: Vec<u64> = living
             .iter()
             .filter_map(|process| lock(&process.offspring).as_ref().map(|(number, _)| *number))
@@ -154,7 +156,7 @@ impl Births {
         let mut records = lock(&self.0);
         records
             .by_number
-            .retain(|number, record| current.contains(number) || record.used.elapsed() < RECENT);
+            .retain(|number, record| current.contains(number) || record.used.elapsed() < age);
     }
 }
 
@@ -185,6 +187,7 @@ mod tests {
                 root: directory.clone(),
                 cwd: directory,
                 umask: 0o22,
+                mounts: None,
             }),
             exe: None,
             no_new_privs: false,
@@ -218,7 +221,7 @@ mod tests {
     fn fresh_records_are_kept() {
         let births = Births::default();
         let number = births.record(Arc::new(birth(0)));
-        births.forget_old(&[]);
+        births.forget_old(&[], RECENT);
         assert!(births.touch(number));
     }
 }

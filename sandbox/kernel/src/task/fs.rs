@@ -3,6 +3,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use crate::mounts::Namespace;
+
 /// A directory that a process stands on, held open (`O_PATH`) so that it stays what it is when it is
 /// renamed or mounted over.
 #[derive(Debug)]
@@ -26,4 +28,6 @@ pub struct Fs {
     pub root: Arc<Directory>,
     pub cwd: Arc<Directory>,
     pub umask: u32,
+    /// The mount namespace, if not the container's own. It belongs here because who leaves it shares none of the rest.
+    pub mounts: Option<Arc<Namespace>>,
 }

@@ -95,7 +95,12 @@ fn disguise(mut mount: Mount<'_>) -> Mount<'_> {
 fn table(subject: &Subject<'_>) -> Result<String, Errno> {
     // A process that is gone has no mounts.
     subject.guest("comm")?;
-    host::text(subject.context.host_proc(), "thread-self/mountinfo")
+    let context = subject.context;
+    let path = match context.guests.mounts_keeper(subject.pid) {
+        Some(keeper) => format!("self/task/{keeper}/mountinfo"),
+        None => "thread-self/mountinfo".to_owned(),
+    };
+    host::text(context.host_proc(), &path)
 }
 
 pub(super) fn mountinfo(subject: &Subject<'_>) -> Result<Vec<u8>, Errno> {

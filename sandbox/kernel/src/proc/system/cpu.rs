@@ -58,7 +58,7 @@ fn ticks(context: &Context, cpus: &[u32]) -> Vec<Ticks> {
             idle: uptime.saturating_sub(user + system),
         }
     };
-    CpuTime::per_cpu(context, cpus)
+    CpuTime::per_cpu(context.system(), cpus)
         .into_iter()
         .map(ticks)
         .collect()

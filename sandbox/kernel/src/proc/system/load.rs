@@ -3,18 +3,33 @@
 //! The host's load would tell of other containers. There is no timer either: each look takes the CPU time used
 //! since the last one and lets the averages follow it.
 
+use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, PoisonError};
 
 use super::cpu::threads;
 use crate::proc::context::Context;
 use crate::proc::limits::{self, CpuTime};
+use crate::proc::view::SystemFacts;
 
 const WINDOWS_S: [f64; 3] = [60.0, 300.0, 900.0];
 /// Looks closer together than this see the same averages.
 const SHORTEST_S: f64 = 1.0;
 
-#[derive(Default)]
-pub(crate) struct Load(Mutex<Averages>);
+/// The averages of one container, which /proc/loadavg and sysinfo(2) show alike.
+#[derive(Debug, Default)]
+pub struct Load(Mutex<Averages>);
+
+impl Load {
+    /// Over one, five and fifteen minutes, as of `uptime_ns` after the container began.
+    pub fn now(&self, host_proc: BorrowedFd<'_>, system: &SystemFacts, uptime_ns: u64) -> [f64; 3] {
+        let cpus = limits::cpus_of(host_proc, system);
+        let used_ns = |time: &CpuTime| time.user_ns + time.system_ns;
+        let used: u64 = CpuTime::per_cpu(system, &cpus).iter().map(used_ns).sum();
+        let mut averages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        averages.follow(uptime_ns as f64 / 1e9, used as f64 / 1e9);
+        averages.loads
+    }
+}
 
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Averages {
@@ -40,16 +55,8 @@ impl Averages {
 }
 
 pub(crate) fn loadavg(context: &Context) -> Vec<u8> {
-    let cpus = limits::cpus(context);
-    let used_ns = |time: &CpuTime| time.user_ns + time.system_ns;
-    let used: u64 = CpuTime::per_cpu(context, &cpus).iter().map(used_ns).sum();
-    let mut averages = context
-        .load
-        .0
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    averages.follow(context.uptime_ns() as f64 / 1e9, used as f64 / 1e9);
-    let [one, five, fifteen] = averages.loads;
+    let now = |load: &Load| load.now(context.host_proc(), context.system(), context.uptime_ns());
+    let [one, five, fifteen] = context.guests.load().map(now).unwrap_or_default();
     let (running, all, last) = threads(context);
     format!("{one:.2} {five:.2} {fifteen:.2} {running}/{all} {last}\n").into_bytes()
 }

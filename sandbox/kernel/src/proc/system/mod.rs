@@ -9,7 +9,8 @@ mod plain;
 
 pub(super) use cpu::{cpuinfo, stat, uptime};
 pub(super) use ipc::{msg, sem, shm};
-pub(super) use load::{Load, loadavg};
+pub use load::Load;
+pub(super) use load::loadavg;
 pub(super) use memory::{meminfo, vmstat, zoneinfo};
 pub(crate) use plain::FILESYSTEMS;
 pub(super) use plain::{cgroups, devices, filesystems, version};

@@ -7,7 +7,7 @@ use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
 };
 
 use super::{Request, change, open_path};
@@ -70,7 +70,8 @@ pub(super) fn new(call: &mut Call<'_>, request: &Request) -> Result<Reply, Errno
     };
     // With what was mounted over it: masked files stay masked.
     let locked = kernel.mounts().locked(present)?;
-    let mount = copy(call, present, OpenTreeFlags::AT_RECURSIVE)?;
+    call.servant.assume_self()?;
+    let mount = kernel.mounts().copy_present(call, present)?;
     // Terminals are devices: these keep what the container's own have.
     let attributes = change::attributes(request.flags);
     mount_attributes::change(mount.as_fd(), Reach::Mount, attributes, Attributes::NONE)?;
@@ -112,10 +113,7 @@ fn copy(
     recursive: OpenTreeFlags,
 ) -> Result<OwnedFd, Errno> {
     call.servant.assume_self()?;
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH;
-    open_tree(source, c"", flags | recursive)
+    mounts::clone_of(source, recursive)
 }
 
 /// `MS_BIND`.
@@ -165,7 +163,8 @@ fn attach(
     made: Made,
 ) -> Result<Reply, Errno> {
     let id = mounts::of(mount)?.id;
-    call.kernel.mounts().remember(mount, made)?;
+    let (_, number) = super::namespace(call);
+    call.kernel.mounts().remember(mount, made, number)?;
     let placed = place(mount, request);
     if placed.is_err() {
         call.kernel.mounts().forget(id);
@@ -187,7 +186,7 @@ fn place(mount: BorrowedFd<'_>, request: &Request) -> Result<(), Errno> {
 /// Whether the container itself has a mount below `directory`: those are locked (`has_locked_children`).
 fn has_mounts_below(call: &mut Call<'_>, directory: BorrowedFd<'_>) -> Result<bool, Errno> {
     call.servant.assume_self()?;
-    let own_root = call.kernel.root.clone();
+    let (own_root, _) = super::namespace(call);
     call.servant.stand_in(&own_root)?;
     let path = call.kernel.path_of(directory)?;
     let prefix = if path == b"/" { Vec::new() } else { path };

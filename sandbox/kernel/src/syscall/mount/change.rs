@@ -120,9 +120,17 @@ pub(super) fn unmount(
 ) -> Result<Reply, Errno> {
     let mounted = mounts::of(target.as_fd())?;
     call.servant.assume_self()?;
-    let own_root = call.kernel.root.clone();
+    let (own_root, _) = super::namespace(call);
     call.servant.stand_in(&own_root)?;
     let path = call.kernel.path_of(target.as_fd())?;
+    if path == b"/" {
+        // Over the root: what was root before pivot_root(".", ".").
+        set_cwd(target.as_fd())?;
+        drop(target);
+        rustix::mount::unmount(c".", flags)?;
+        call.kernel.mounts().forget(mounted.id);
+        return Ok(Reply::ZERO);
+    }
     drop(target);
     let at = path
         .iter()

@@ -1,0 +1,281 @@
+//! Mount namespaces that guests make, mount_namespaces(7).
+//!
+//! Each is one of the host's, a copy of that which its maker was in, and is kept by a thread of its own. The walk does not
+//! depend on who is in which namespace: it follows from the directories that a process stands on, and these are
+//! in the copy. Only calls on mounts are made by the keeper ([`within`]). With the last process in it the namespace goes.
+//!
+//! Must never: let what the container started with be taken off in a copy. A mount that a guest made is a guest's in the copy
+//! as well where it can be seen there; all others count as the container's.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use caisson_sys::affinity;
+use caisson_sys::namespace::{Namespaces, unshare};
+use caisson_sys::path::set_cwd;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::OpenTreeFlags;
+
+use super::{MountId, clone_of, of};
+use crate::call::Call;
+use crate::kernel::Kernel;
+use crate::reply::Reply;
+use crate::servant::Servant;
+use crate::task::{Directory, Thread, lock};
+use crate::transport::{Incoming, Transport};
+
+/// How many a container may have at a time: each copies all mounts.
+pub(super) const MOST: usize = 256;
+
+/// `sandbox/kernel/src/park.rs` has as much for calls.
+const KEEPER_STACK_BYTES: usize = 128 << 10;
+
+/// What is made in a namespace: a handler.
+type Work = fn(&mut Call<'_>) -> Result<Reply, Errno>;
+
+/// A namespace other than the container's own.
+#[derive(Debug)]
+pub struct Namespace {
+    /// Not the host's number; the container's own is 0.
+    pub number: u64,
+    /// Host thread id of the keeper.
+    pub keeper: i32,
+    /// Where paths of mounts begin: the root of whoever made it, or what was pivoted to.
+    root: Mutex<Arc<Directory>>,
+    jobs: SyncSender<Job>,
+}
+
+struct Job {
+    transport: Arc<dyn Transport>,
+    thread: Arc<Thread>,
+    incoming: Incoming,
+    work: Work,
+    answer: SyncSender<Result<Reply, Errno>>,
+}
+
+/// Where a process stands in a namespace that was made for it.
+struct Place {
+    keeper: i32,
+    root: Arc<Directory>,
+    cwd: Arc<Directory>,
+}
+
+impl Namespace {
+    pub fn root(&self) -> Arc<Directory> {
+        lock(&self.root).clone()
+    }
+
+    pub fn set_root(&self, root: Arc<Directory>) {
+        *lock(&self.root) = root;
+    }
+
+    fn run(&self, call: &Call<'_>, work: Work) -> Result<Reply, Errno> {
+        let (answer, answered) = sync_channel(1);
+        let job = Job {
+            transport: call.transport.clone(),
+            thread: call.thread.clone(),
+            incoming: call.incoming,
+            work,
+            answer,
+        };
+        self.jobs.send(job).map_err(|_| Errno::IO)?;
+        answered.recv().map_err(|_| Errno::IO)?
+    }
+}
+
+/// A thread in the container's own namespace, which copies mounts of it for keepers: nobody else may.
+#[derive(Debug)]
+pub(super) struct Copier(SyncSender<(OwnedFd, SyncSender<Result<OwnedFd, Errno>>)>);
+
+impl Copier {
+    /// To be started by a thread of that namespace.
+    fn start(kernel: &Arc<Kernel>) -> Result<Copier, Errno> {
+        let kernel = kernel.clone();
+        let (asked, wanted) = sync_channel::<(OwnedFd, SyncSender<_>)>(0);
+        std::thread::Builder::new()
+            .name("caisson-copier".into())
+            .stack_size(KEEPER_STACK_BYTES)
+            .spawn(move || {
+                let mut servant = Servant::enlist(&kernel);
+                for (mount, answer) in wanted {
+                    let copied = match &mut servant {
+                        Ok(servant) => servant
+                            .assume_self()
+                            .and_then(|()| clone_of(mount.as_fd(), OpenTreeFlags::AT_RECURSIVE)),
+                        Err(error) => Err(*error),
+                    };
+                    // Whoever asked waits for it.
+                    let _ = answer.send(copied);
+                }
+            })
+            .map_err(|_| Errno::AGAIN)?;
+        Ok(Copier(asked))
+    }
+
+    pub(super) fn copy(&self, mount: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+        let mount = mount.try_clone_to_owned().map_err(|_| Errno::NFILE)?;
+        let (answer, copied) = sync_channel(1);
+        self.0.send((mount, answer)).map_err(|_| Errno::IO)?;
+        copied.recv().map_err(|_| Errno::IO)?
+    }
+}
+
+/// Run a handler in the mount namespace of the caller.
+pub fn within(call: &mut Call<'_>, work: Work) -> Result<Reply, Errno> {
+    match call.process().with_fs(|fs| fs.mounts.clone()) {
+        None => work(call),
+        Some(namespace) => namespace.run(call, work),
+    }
+}
+
+/// Move the calling process into a copy of the namespace that this thread is in. `ENOSPC` when there are too many.
+pub fn copy(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    if call.process().with_fs(|fs| fs.mounts.is_none())
+        && call.kernel.mounts().copier.get().is_none()
+    {
+        let copier = Copier::start(call.kernel)?;
+        // Another thread may have been faster; its copier does.
+        let _ = call.kernel.mounts().copier.set(copier);
+    }
+    let number = admit(call.kernel)?;
+    let place = found(call, number);
+    if place.is_err() {
+        call.kernel.mounts().forget_namespace(number);
+    }
+    let (place, jobs) = place?;
+    let process = call.process();
+    process.unshare_fs();
+    let fs = process.fs();
+    let mut fs = lock(&fs);
+    fs.mounts = Some(Arc::new(Namespace {
+        number,
+        keeper: place.keeper,
+        root: Mutex::new(place.root.clone()),
+        jobs,
+    }));
+    fs.root = place.root;
+    fs.cwd = place.cwd;
+    Ok(Reply::ZERO)
+}
+
+/// A number for one more. What was written down for children of processes that are gone keeps namespaces as well.
+fn admit(kernel: &Kernel) -> Result<u64, Errno> {
+    const AGE: Duration = Duration::from_secs(1);
+    const PAUSE: Duration = Duration::from_millis(10);
+    const PAUSES: usize = 10;
+    let mut admitted = kernel.mounts().admit_namespace();
+    if admitted.is_err() {
+        kernel.discover_everyone();
+        kernel.births.forget_old(&kernel.table.processes(), AGE);
+    }
+    for _ in 0..PAUSES {
+        if admitted.is_ok() {
+            break;
+        }
+        // Keepers end a moment later.
+        std::thread::sleep(PAUSE);
+        admitted = kernel.mounts().admit_namespace();
+    }
+    admitted
+}
+
+/// Start the keeper, which begins in the namespace of the thread that makes it.
+fn found(call: &Call<'_>, number: u64) -> Result<(Place, SyncSender<Job>), Errno> {
+    let kernel = call.kernel.clone();
+    let (root, cwd) = call
+        .process()
+        .with_fs(|fs| (fs.root.clone(), fs.cwd.clone()));
+    let (jobs, received) = sync_channel(0);
+    let (ready, place) = sync_channel(1);
+    let stays = affinity::stays();
+    std::thread::Builder::new()
+        .name("caisson-mounts".into())
+        .stack_size(KEEPER_STACK_BYTES)
+        .spawn(move || {
+            if stays {
+                affinity::roam();
+            }
+            caisson_sys::signal::block_wake(false);
+            let mut servant = match Servant::enlist(&kernel) {
+                Ok(servant) => servant,
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            let place = enter_copy(&kernel, &mut servant, number, &root, &cwd);
+            let entered = place.is_ok();
+            // Nobody but the keeper may hold these, or the copied namespace would outlive its processes.
+            drop((root, cwd));
+            let told = ready.send(place).is_ok();
+            if entered && told {
+                keep(&kernel, servant, &received);
+                kernel.mounts().forget_namespace(number);
+            }
+        })
+        .map_err(|_| Errno::AGAIN)?;
+    let place = place.recv().map_err(|_| Errno::AGAIN)??;
+    Ok((place, jobs))
+}
+
+/// Serve until the last process is gone.
+fn keep(kernel: &Arc<Kernel>, mut servant: Servant, jobs: &Receiver<Job>) {
+    for job in jobs {
+        let mut call = Call {
+            kernel,
+            transport: &job.transport,
+            thread: job.thread,
+            servant: &mut servant,
+            incoming: job.incoming,
+            line: None,
+        };
+        let result = (job.work)(&mut call);
+        // Whoever asked waits for it.
+        let _ = job.answer.send(result);
+    }
+    let tid = rustix::thread::gettid().as_raw_nonzero().get();
+    kernel.walkers.unregister(tid as u32);
+}
+
+/// unshare(2): the host kernel puts this thread's root and working directory into the copy.
+fn enter_copy(
+    kernel: &Kernel,
+    servant: &mut Servant,
+    number: u64,
+    root: &Arc<Directory>,
+    cwd: &Arc<Directory>,
+) -> Result<Place, Errno> {
+    servant.assume_self()?;
+    servant.stand_in(root)?;
+    let before = visible(kernel)?;
+    set_cwd(cwd.as_fd())?;
+    unshare(Namespaces::MOUNT)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |path| rustix::fs::open(path, flags, Mode::empty()).map(Directory::new);
+    let (root, cwd) = (open(c"/")?, open(c".")?);
+    servant.stand_in(&root)?;
+    kernel
+        .mounts()
+        .inherit(number, &before, &visible(kernel)?)?;
+    Ok(Place {
+        keeper: rustix::thread::gettid().as_raw_nonzero().get(),
+        root,
+        cwd,
+    })
+}
+
+/// The mounts that can be reached from this thread's root, by where they are; not those that others cover.
+fn visible(kernel: &Kernel) -> Result<HashMap<Vec<u8>, MountId>, Errno> {
+    let table = crate::task::read_proc(kernel.host_proc(), "thread-self/mountinfo")?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let look = |line: &str| {
+        let point = crate::boot::unescape(line.split(' ').nth(4)?);
+        let path = CString::new(point.clone()).ok()?;
+        let fd = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+        let mounted = of(fd.as_fd()).ok()?;
+        mounted.is_root.then_some((point, mounted.id))
+    };
+    Ok(table.lines().filter_map(look).collect())
+}

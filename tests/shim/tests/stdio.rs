@@ -1,4 +1,4 @@
-//! Much data, logging programs, full disks, too few descriptors.
+//! Logging programs, full disks, too few descriptors.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,8 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use caisson_shim_tests::{Containerd, Handler, Release, each_handler, eventually};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-
-const MUCH: usize = 128 << 20;
 
 /// One containerd is enough where only the shim matters.
 fn once(test: impl FnOnce(&Containerd)) {
@@ -24,50 +22,6 @@ fn sleeping(containerd: &Containerd, name: &str) -> (String, u32) {
         .success();
     let shim = containerd.shim_pid(&id).expect("the shim");
     (id, shim)
-}
-
-/// The most memory that process `pid` ever had in use.
-fn peak_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the shim's status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    number
-        .and_then(|number| number.parse().ok())
-        .expect("VmHWM")
-}
-
-#[test]
-fn much_goes_through_whole_and_the_shim_does_not_grow() {
-    once(|containerd| {
-        let ctr = containerd.ctr();
-        let (id, shim) = sleeping(containerd, "much");
-        let before = peak_kib(shim);
-        let count = MUCH.to_string();
-        let output = ctr
-            .run(&[
-                "tasks",
-                "exec",
-                "--exec-id",
-                "out",
-                &id,
-                "head",
-                "-c",
-                &count,
-                "/dev/zero",
-            ])
-            .success();
-        assert_eq!(output.stdout.len(), MUCH);
-        let input = vec![b'x'; MUCH];
-        let output = ctr
-            .run_with_input(
-                &["tasks", "exec", "--exec-id", "in", &id, "wc", "-c"],
-                &input,
-            )
-            .success();
-        assert_eq!(output.stdout_text().trim(), count);
-        let grown = peak_kib(shim).saturating_sub(before);
-        assert!(grown < 4096, "the shim grew by {grown} kB");
-    });
 }
 
 #[test]

@@ -2,9 +2,13 @@
 //! plugin knows since containerd 2.0; and the API itself, past containerd.
 
 use std::fs;
+use std::path::PathBuf;
 
-use caisson_shim_tests::cri::{CONTAINER, Cri, POD, Pod};
-use caisson_shim_tests::{Containerd, Handler, Plugins, Release, eventually};
+use caisson_shim_tests::cri::{CONTAINER, Cri, EXITED, POD, Pod};
+use caisson_shim_tests::{
+    Containerd, Handler, Plugins, Release, assert_nothing_left, eventually,
+};
+use rustix::process::{Pid, Signal, kill_process};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -24,6 +28,17 @@ fn each_release_with_sandboxes(test: impl Fn(&Containerd, &Cri)) {
     }
 }
 
+fn sandbox_bundle(containerd: &Containerd, id: &str) -> PathBuf {
+    let bundles = "state/io.containerd.sandbox.controller.v1.shim/k8s.io";
+    containerd.path(bundles).join(id)
+}
+
+fn shim_pid(containerd: &Containerd, id: &str) -> Pid {
+    let file = sandbox_bundle(containerd, id).join("shim.pid");
+    let pid = fs::read_to_string(file).expect("the shim");
+    Pid::from_raw(pid.parse().expect("a number")).expect("a pid")
+}
+
 #[test]
 fn a_pod_needs_no_pause_container() {
     each_release_with_sandboxes(|containerd, cri| {
@@ -32,10 +47,8 @@ fn a_pod_needs_no_pause_container() {
             let pod = pod.expect("RunPodSandbox");
             let one = pod.container("one", &["sleep", "1001"]);
             let two = pod.container("two", &["sleep", "1002"]);
-            let bundle = containerd
-                .path("state/io.containerd.sandbox.controller.v1.shim/k8s.io")
-                .join(&pod.id);
-            let shim = fs::read_to_string(bundle.join("shim.pid")).expect("the shim");
+            let bundle = sandbox_bundle(containerd, &pod.id);
+            let shim = shim_pid(containerd, &pod.id).as_raw_nonzero();
             for id in [&pod.id, &one, &two] {
                 containerd.expect_gone(id);
             }
@@ -87,5 +100,31 @@ fn a_sandbox_outlives_a_restart_of_containerd() {
             "again\n"
         );
         pod.remove();
+    });
+}
+
+#[test]
+fn a_kill_of_the_shim_takes_the_pod_along() {
+    each_release_with_sandboxes(|containerd, cri| {
+        for (name, pid) in [("killed", CONTAINER), ("killed-shared", POD)] {
+            let pod = Pod::run_with(containerd, cri, "sandboxed", name, pid, &[]);
+            let pod = pod.expect("RunPodSandbox");
+            let one = pod.container("one", &["sh", "-c", "sleep 1001 & sleep 1001"]);
+            let two = pod.container("two", &["sleep", "1002"]);
+            for id in [&pod.id, &one, &two] {
+                containerd.expect_gone(id);
+            }
+            let shim = shim_pid(containerd, &pod.id);
+            kill_process(shim, Signal::KILL).expect("kill the shim");
+            for id in [&one, &two, &pod.id] {
+                assert_nothing_left(containerd, id);
+            }
+            eventually("containerd knows", || {
+                let ended = pod.container_status(&one).state == EXITED;
+                // 0 is ready.
+                ended && pod.status().state != 0
+            });
+            pod.remove();
+        }
     });
 }

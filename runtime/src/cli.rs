@@ -9,11 +9,11 @@ use clap::{Args, Parser, Subcommand};
 use crate::RuntimeError;
 use crate::cgroup::Manager;
 use crate::commands::{
-    checkpoint, create, delete, r#do, events, exec, features, install, kill, list, pause, ps,
+    self, checkpoint, create, delete, r#do, events, exec, features, install, kill, list, pause, ps,
     resume, run, spec, start, state, update,
 };
 use crate::debugging::Debugging;
-use crate::log::{Format, Log};
+use crate::log::{Format, Level, Log};
 use crate::rootless::Rootless;
 use crate::spec::default::OCI_VERSION;
 use crate::systemd;
@@ -202,21 +202,30 @@ pub fn parse() -> Result<Cli, ExitCode> {
         .nth(1)
         .is_some_and(|first| first == "-v" || first == "--version")
     {
-        println!(
-            "caisson version {}\nspec: {OCI_VERSION}",
-            env!("CARGO_PKG_VERSION")
-        );
-        return Err(ExitCode::SUCCESS);
+        let version = env!("CARGO_PKG_VERSION");
+        return Err(printed(commands::print(&format!(
+            "caisson version {version}\nspec: {OCI_VERSION}\n"
+        ))));
     }
     Cli::try_parse().map_err(|error| {
-        // A closed standard output is no reason to fail differently.
-        error.print().ok();
         if error.use_stderr() {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
+            // Nobody is left to tell when that cannot be written to.
+            error.print().ok();
+            return ExitCode::FAILURE;
         }
+        printed(commands::print(&error.render().to_string()))
     })
+}
+
+/// The exit status after something was printed, or an error that says why it was not.
+fn printed(result: Result<(), RuntimeError>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            Log::default().write(Level::Error, &error.to_string());
+            ExitCode::FAILURE
+        }
+    }
 }
 
 #[cfg(test)]

@@ -60,14 +60,14 @@ impl Log {
         }
         let line = self.line(level, message);
         match &self.file {
-            None => eprint!("{line}"),
+            None => complain(&line),
             Some(path) => {
                 let written = open(path).and_then(|mut file| file.write_all(line.as_bytes()));
                 if let Err(error) = written {
-                    eprintln!("caisson: --log: {}: {error}", path.display());
+                    complain(&format!("caisson: --log: {}: {error}\n", path.display()));
                 }
                 if level == Level::Error {
-                    eprintln!("{message}");
+                    complain(&format!("{message}\n"));
                 }
             }
         }
@@ -104,6 +104,11 @@ impl Log {
             ),
         }
     }
+}
+
+/// Write to standard error. Where that is full or closed nobody is left to tell, and `eprint` would panic.
+fn complain(text: &str) {
+    std::io::stderr().write_all(text.as_bytes()).ok();
 }
 
 fn open(path: &Path) -> std::io::Result<File> {

@@ -32,7 +32,7 @@ pub fn in_pid_namespace_of(pid: i32) -> Vec<i32> {
 impl ProcessId {
     /// The process that has this pid now.
     pub fn of(pid: i32) -> Option<ProcessId> {
-        stat(pid).map(|stat| ProcessId {
+        stat(pid).ok().flatten().map(|stat| ProcessId {
             pid,
             start_ticks: stat.start_ticks,
         })
@@ -42,22 +42,32 @@ impl ProcessId {
         ProcessId::of(std::process::id() as i32)
     }
 
-    /// Neither ended nor a zombie.
+    /// Neither ended nor a zombie. Who has no descriptor left to look with may not conclude that it has ended: a
+    /// container that runs would be taken for one that has stopped.
     pub fn is_alive(self) -> bool {
-        stat(self.pid)
-            .is_some_and(|stat| stat.start_ticks == self.start_ticks && !"ZX".contains(stat.state))
+        match stat(self.pid) {
+            Ok(stat) => stat.is_some_and(|stat| {
+                stat.start_ticks == self.start_ticks && !"ZX".contains(stat.state)
+            }),
+            Err(_) => true,
+        }
     }
 
     /// A descriptor for exactly this process; `None` once it has ended.
-    pub fn open(self) -> Option<OwnedFd> {
-        let fd = descriptor::pidfd_open(self.pid).ok()?;
+    pub fn open(self) -> Result<Option<OwnedFd>, Errno> {
+        let fd = match descriptor::pidfd_open(self.pid) {
+            Ok(fd) => fd,
+            // No process may have the pid 0, which is that of a container of an earlier boot.
+            Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
         // Checked after opening: the descriptor cannot change its process any more.
-        self.is_alive().then_some(fd)
+        Ok(self.is_alive().then_some(fd))
     }
 
     /// Send a signal; `false` if the process has ended.
     pub fn signal(self, signal: i32) -> Result<bool, Errno> {
-        let Some(fd) = self.open() else {
+        let Some(fd) = self.open()? else {
             return Ok(false);
         };
         match descriptor::pidfd_send_signal(fd.as_fd(), signal) {
@@ -67,9 +77,13 @@ impl ProcessId {
         }
     }
 
-    /// Wait until the process has ended; `false` when it has not within `timeout`.
+    /// Wait until the process has ended; `false` when it has not within `timeout`, or cannot be waited for.
     pub fn wait_end(self, timeout: Duration) -> bool {
-        let Some(fd) = self.open() else { return true };
+        let fd = match self.open() {
+            Ok(Some(fd)) => fd,
+            Ok(None) => return true,
+            Err(_) => return !self.is_alive(),
+        };
         let limit = Timespec {
             tv_sec: timeout.as_secs() as i64,
             tv_nsec: timeout.subsec_nanos().into(),
@@ -89,8 +103,13 @@ struct Stat {
     start_ticks: u64,
 }
 
-fn stat(pid: i32) -> Option<Stat> {
-    parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+/// `None` if there is no such process.
+fn stat(pid: i32) -> std::io::Result<Option<Stat>> {
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(text) => Ok(parse(&text)),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The name in parentheses may hold spaces and parentheses itself, proc(5).

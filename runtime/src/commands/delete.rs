@@ -52,10 +52,12 @@ fn force(context: &Context, entry: &Entry) -> Result<(), RuntimeError> {
         Ok(state) => destroy(context, entry, &state),
         // A `create` that died before it wrote a state made nothing but the folder.
         Err(StateError::NotFound { .. }) => Ok(entry.remove()?),
-        Err(error) => {
+        Err(error @ StateError::Corrupt { .. }) => {
             entry.remove()?;
             Err(error.into())
         }
+        // A state that cannot be read just now is that of a container that may run.
+        Err(error) => Err(error.into()),
     }
 }
 

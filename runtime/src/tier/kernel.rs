@@ -68,7 +68,7 @@ impl Tier for KernelTier {
         let child = spawn(PROCESS_NAME, blueprint.entry.id(), &theirs, stdio)?;
         drop(theirs);
         let pid = child.id() as i32;
-        let (line, life_end) = LifeLine::of(child)?;
+        let (mut line, life_end) = LifeLine::of(child)?;
         fault::point("create.spawned");
         let sandbox = ProcessId::of(pid).ok_or(RuntimeError::SandboxDied)?;
         if let Some(user) = &user {
@@ -97,6 +97,7 @@ impl Tier for KernelTier {
             caisson_wire::send(boot.as_fd(), &Down::GoOn, &[])?;
         }
         let (init_pid, console) = wait_created(&boot)?;
+        line.listen(boot);
         let init = ProcessId::of(init_pid).ok_or(RuntimeError::SandboxDied)?;
         Ok(Newborn {
             sandbox,

@@ -1,7 +1,9 @@
 //! A sandbox process belongs to `create` until that is done: both sides of it.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::Child;
+
+use caisson_wire::BootReply;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, Signal as RustixSignal, set_parent_process_death_signal};
@@ -15,6 +17,8 @@ pub struct LifeLine {
     socket: Option<OwnedFd>,
     /// Taken by the commit.
     child: Option<Child>,
+    /// Where the sandbox says why it ended.
+    last_words: Option<OwnedFd>,
 }
 
 impl LifeLine {
@@ -23,6 +27,7 @@ impl LifeLine {
         let mut line = LifeLine {
             socket: None,
             child: Some(child),
+            last_words: None,
         };
         let (end, socket) = rustix::net::socketpair(
             AddressFamily::UNIX,
@@ -34,20 +39,38 @@ impl LifeLine {
         line.socket = Some(socket);
         Ok((line, end))
     }
+
+    /// Keep listening for a [`BootReply`] after that of a sandbox that is complete.
+    pub(super) fn listen(&mut self, boot: OwnedFd) {
+        self.last_words = Some(boot);
+    }
+
+    fn commit(&self) -> Result<(), RuntimeError> {
+        let socket = self.socket.as_ref().ok_or(RuntimeError::SandboxDied)?;
+        rustix::io::write(socket, b"c").map_err(RuntimeError::step("commit the sandbox"))?;
+        // Were we to end before it has disarmed its death signal, it would end with us.
+        match rustix::io::read(socket, &mut [0u8; 1]) {
+            Ok(1) => Ok(()),
+            Ok(_) => Err(RuntimeError::SandboxDied),
+            Err(errno) => Err(RuntimeError::step("commit the sandbox")(errno)),
+        }
+    }
+
+    /// What the sandbox said before it ended, instead of `error`, which is only that it did.
+    fn explain(&self, error: RuntimeError) -> RuntimeError {
+        let words = self.last_words.as_ref();
+        match words.map(|boot| caisson_wire::receive::<BootReply>(boot.as_fd())) {
+            Some(Ok((BootReply::Failed { message }, _))) => RuntimeError::Sandbox { message },
+            _ => error,
+        }
+    }
 }
 
 impl Newborn {
     /// From now on the sandbox outlives the calling process.
     pub fn commit(self) -> Result<Committed, RuntimeError> {
         let mut line = self.life_line;
-        let socket = line.socket.as_ref().ok_or(RuntimeError::SandboxDied)?;
-        rustix::io::write(socket, b"c").map_err(RuntimeError::step("commit the sandbox"))?;
-        // Were we to end before it has disarmed its death signal, it would end with us.
-        match rustix::io::read(socket, &mut [0u8; 1]) {
-            Ok(1) => {}
-            Ok(_) => return Err(RuntimeError::SandboxDied),
-            Err(errno) => return Err(RuntimeError::step("commit the sandbox")(errno)),
-        }
+        line.commit().map_err(|error| line.explain(error))?;
         let child = line.child.take().ok_or(RuntimeError::SandboxDied)?;
         Ok(Committed {
             child,

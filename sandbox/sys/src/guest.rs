@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use crate::descriptor::{pidfd_getfd, pidfd_open, pidfd_send_signal};
+use crate::descriptor::{pidfd_getfd, pidfd_open};
 use crate::namespace::{self, Namespaces};
 use crate::notify::{Listener, WakeUp};
 use crate::raw::syscall;
@@ -232,9 +232,10 @@ fn map_ids(setup: &Setup<'_>, pid: i32) -> Result<(), Errno> {
 }
 
 fn kill_and_reap(pid: i32) {
-    if let Ok(pidfd) = pidfd_open(pid) {
+    // By its pid, which stays its own until it is reaped: having no descriptor left is one of the reasons to be here.
+    if let Some(child) = rustix::process::Pid::from_raw(pid) {
         // An error means that the child is dead already.
-        pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL).ok();
+        rustix::process::kill_process(child, rustix::process::Signal::KILL).ok();
     }
     let mut status = 0;
     // SAFETY: waitpid writes one int at the pointer, which is live.

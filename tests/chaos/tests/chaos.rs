@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use caisson_oci_tests::{Bundle, Done, Runtime};
+use caisson_oci_tests::{Bundle, Runtime};
 use caisson_runtime::fault;
 
 fn bundle(script: &str) -> Bundle {
@@ -101,73 +101,4 @@ fn eight_at_once_again_and_again() {
     for thread in threads {
         thread.join().expect("no worker failed");
     }
-}
-
-/// `caisson arguments` with at most `files` open descriptors.
-fn with_few_descriptors(bundle: &Bundle, files: u32, arguments: &str) -> Done {
-    let script = format!(
-        "ulimit -n {files}; exec '{}' --root '{}' {arguments} {}",
-        bundle.runtime.program.display(),
-        bundle.root().display(),
-        bundle.id
-    );
-    // Writes config.json as well.
-    let mut command = bundle.command(&["list"]);
-    command.stdout(Stdio::null()).status().expect("list");
-    let output = std::process::Command::new("sh")
-        .args(["-c", &script])
-        .current_dir(&bundle.folder)
-        .stdout(Stdio::null())
-        .output()
-        .expect("sh");
-    Done::from(output)
-}
-
-#[test]
-fn too_few_descriptors_are_an_error_and_no_leak() {
-    let mut failures = 0;
-    for files in 3..24 {
-        let bundle = bundle("sleep 600");
-        let done = with_few_descriptors(&bundle, files, "create");
-        if done.status == 0 {
-            bundle
-                .caisson(&["delete", "--force", &bundle.id])
-                .succeeded();
-        } else {
-            failures += 1;
-            assert!(
-                !done.stderr.contains("panicked"),
-                "{files}: {}",
-                done.stderr
-            );
-        }
-        bundle.assert_nothing_left();
-    }
-    assert!(failures > 3, "only {failures} runs had too few descriptors");
-}
-
-#[test]
-fn a_read_only_state_folder_is_an_error_and_kill_still_works() {
-    use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
-    let bundle = bundle("sleep 600");
-    let id = bundle.id.as_str();
-    std::fs::create_dir_all(bundle.root()).expect("mkdir");
-    mount(c"tmpfs", bundle.root(), c"tmpfs", MountFlags::empty(), None).expect("tmpfs");
-    bundle.caisson(&["run", "-d", id]).succeeded();
-    mount_remount(bundle.root(), MountFlags::RDONLY, c"").expect("read-only");
-    bundle.caisson(&["kill", id, "KILL"]).succeeded();
-    let other = bundle.caisson(&["create", "another"]);
-    assert_eq!(other.status, 1);
-    assert!(
-        other.stderr.contains("Read-only file system"),
-        "{}",
-        other.stderr
-    );
-    bundle
-        .caisson(&["delete", id])
-        .refused(&["Read-only file system"]);
-    mount_remount(bundle.root(), MountFlags::empty(), c"").expect("writable");
-    bundle.caisson(&["delete", id]).succeeded();
-    unmount(bundle.root(), UnmountFlags::empty()).expect("umount");
-    bundle.assert_nothing_left();
 }

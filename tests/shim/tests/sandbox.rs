@@ -5,9 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use caisson_shim_tests::cri::{CONTAINER, Cri, EXITED, POD, Pod};
-use caisson_shim_tests::{
-    Containerd, Handler, Plugins, Release, assert_nothing_left, eventually,
-};
+use caisson_shim_tests::{Containerd, Handler, Plugins, Release, assert_nothing_left, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 
 fn text(bytes: &[u8]) -> String {

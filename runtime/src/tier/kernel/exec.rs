@@ -32,10 +32,9 @@ impl Drop for Unadopted {
 
 /// Must be called while this process has a single thread.
 pub(super) fn exec(exec: &Exec<'_>) -> Result<Running, RuntimeError> {
-    let init = exec
-        .state
-        .init
-        .and_then(ProcessId::open)
+    let init = exec.state.init.ok_or(RuntimeError::NotRunning)?.open();
+    let init = init
+        .map_err(RuntimeError::step("pidfd_open"))?
         .ok_or(RuntimeError::NotRunning)?;
     let root = container_root(exec)?;
     let (console, slave) = terminal(exec)?;

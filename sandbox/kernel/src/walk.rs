@@ -294,10 +294,12 @@ fn join(target: &[u8], rest: &[u8]) -> Vec<u8> {
     joined
 }
 
-/// Parent and last component; the parent of a single component is empty.
+/// Parent and last component, which is never empty; the parent of a single component is.
 fn split(path: &CStr) -> (Vec<u8>, Vec<u8>) {
     let bytes = path.to_bytes();
     match bytes.iter().rposition(|byte| *byte == b'/') {
+        // What is before a slash at the end is a directory, and followed.
+        Some(at) if at + 1 == bytes.len() => (bytes.to_vec(), b".".to_vec()),
         Some(0) => (b"/".to_vec(), bytes[1..].to_vec()),
         Some(at) => (bytes[..at].to_vec(), bytes[at + 1..].to_vec()),
         None => (Vec::new(), bytes.to_vec()),
@@ -314,5 +316,20 @@ mod tests {
         assert_eq!(first_component(b"a//b/"), (Some(&b"a"[..]), &b"b/"[..]));
         assert_eq!(first_component(b"b/"), (Some(&b"b"[..]), &b""[..]));
         assert_eq!(first_component(b""), (None, &b""[..]));
+    }
+
+    #[test]
+    fn a_path_splits_into_parent_and_name() {
+        let parts = |path: &CStr| {
+            let (parent, name) = split(path);
+            (
+                String::from_utf8(parent).expect("text"),
+                String::from_utf8(name).expect("text"),
+            )
+        };
+        assert_eq!(parts(c"/proc/self"), ("/proc".into(), "self".into()));
+        assert_eq!(parts(c"self"), (String::new(), "self".into()));
+        assert_eq!(parts(c"/self"), ("/".into(), "self".into()));
+        assert_eq!(parts(c"a/../"), ("a/../".into(), ".".into()));
     }
 }

@@ -58,6 +58,7 @@ pub const PLAIN_FAMILIES: &[&str] = &[
     "mounting",
     "aio",
     "interface",
+    "walk",
 ];
 
 /// A family and who runs it.
@@ -79,13 +80,18 @@ impl Family {
         let mut config = Config::new(&[GUEST, self.name], self.user);
         fixture::lay_out(&bundle, guest_program(), &mut config);
         match self.name {
-            "mounting" if self.user == User::Root => config.grant("CAP_SYS_ADMIN"),
+            "mounting" | "walk" if self.user == User::Root => config.grant("CAP_SYS_ADMIN"),
             "interface" if self.user == User::Root => config.grant("CAP_NET_ADMIN"),
             _ => {}
         }
         if self.name == "refused" {
             let path = bundle.rootfs().join("work/refused");
             fs::write(&path, refused_calls())
+                .unwrap_or_else(|error| panic!("write {}: {error}", path.display()));
+        }
+        if let Some(seed) = std::env::var_os("CAISSON_WALK_SEED") {
+            let path = bundle.rootfs().join("work/walk-seed");
+            fs::write(&path, seed.as_encoded_bytes())
                 .unwrap_or_else(|error| panic!("write {}: {error}", path.display()));
         }
         let outcome = run(runtime, &bundle, &config, Duration::from_secs(120));

@@ -51,5 +51,5 @@ families! {
     open stat directory attributes xattr cwd mount cred capability limits process exec signal socket ioctl system
     prctl notify namespace io memory time thread ipc terminal poll hostile unix netlink sysv inet
     interrupt timers futex tty procfs
-    splice files permission locks memfd authority children image foreign mounting aio interface
+    splice files permission locks memfd authority children image foreign mounting aio interface walk
 }

@@ -122,8 +122,9 @@ pub fn openat2(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let sound = how.flags & !u64::from(if path_only { PATH_FLAGS } else { KNOWN_FLAGS }) == 0
         && (creates || how.mode == 0)
         && how.mode & !0o7777 == 0;
+    let scopes = ResolveFlags::BENEATH | ResolveFlags::IN_ROOT;
     let resolve = ResolveFlags::from_bits(how.resolve)
-        .filter(|_| sound)
+        .filter(|resolve| sound && !resolve.contains(scopes))
         .ok_or(Errno::INVAL)?;
     let flags = OFlags::from_bits_retain(how.flags as u32);
     run(
@@ -210,8 +211,18 @@ fn open_one(
         }
         opened = host_openat2(at, path, flags, mode, resolve);
     }
-    opened
+    match opened {
+        // A magic link was met, which is not to be followed, or would lead away: `nd_jump_link` of fs/namei.c.
+        Err(Errno::REMOTE) if resolve.contains(ResolveFlags::NO_MAGICLINKS) => Err(Errno::LOOP),
+        Err(Errno::REMOTE) if resolve.intersects(BOUNDS) => Err(Errno::XDEV),
+        opened => opened,
+    }
 }
+
+/// What a magic link breaks out of.
+const BOUNDS: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::IN_ROOT)
+    .union(ResolveFlags::NO_XDEV);
 
 /// Check what was opened and hand it over.
 fn give(call: &mut Call<'_>, request: &Request, file: OwnedFd) -> Result<Reply, Errno> {

@@ -117,6 +117,8 @@ pub struct Boot {
     /// Sysctls of the configuration, for /proc/sys.
     pub sysctl: Vec<(String, String)>,
     pub readonly_root: bool,
+    /// Masked and read-only paths of the configuration.
+    pub covers: Vec<String>,
     pub transport: TransportKind,
     /// A log of the calls that guests make.
     pub strace: Option<(OwnedFd, TraceScope)>,

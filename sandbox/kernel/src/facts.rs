@@ -39,6 +39,7 @@ pub fn collect(boot: &Boot, ids: Ids) -> Result<SystemFacts, Errno> {
         boot_id: uuid(random),
         oom_score_adj: boot.process.oom_score_adj.unwrap_or(0),
         ids,
+        filtered: boot.profile.is_some(),
     })
 }
 

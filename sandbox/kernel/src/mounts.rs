@@ -4,8 +4,12 @@
 //! container started with stays as it is: those mounts are locked, as mount_namespaces(7) has it of mounts that a
 //! less privileged namespace inherits. A guest cannot unmount them, nor take `ro`, `nosuid`, `nodev` and `noexec` off
 //! them or off a copy of one. No mount of a guest's ever lends devices.
+//!
+//! Where the configuration shares a mount with the host (`rshared`), what a guest mounts below it is there on the host as
+//! well, as under every runtime; but for mounts of the app kernel's own file systems, on which nobody outside shall wait.
 
 mod namespace;
+pub mod table;
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,7 +17,7 @@ use std::sync::{Mutex, OnceLock};
 
 use caisson_sys::file::{StatxRequest, statx_at};
 use caisson_sys::mount_attributes::{Attributes, is_attached};
-use rustix::fs::{Mode, OFlags, StatVfsMountFlags, openat};
+use rustix::fs::{Mode, OFlags, ResolveFlags, StatVfsMountFlags, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
@@ -39,9 +43,11 @@ type MountId = u64;
 
 #[derive(Debug, Default)]
 pub struct Mounts {
-    /// The configuration gave CAP_SYS_ADMIN, and no mount of the container travels back to the host.
+    /// The configuration gave CAP_SYS_ADMIN.
     enabled: bool,
     made: Mutex<HashMap<MountId, Owned>>,
+    /// Masked and read-only paths of the configuration, in whatever namespace.
+    covers: HashSet<table::Content>,
     namespaces: Mutex<Numbers>,
     present: Vec<(&'static str, OwnedFd)>,
     copier: OnceLock<Copier>,
@@ -79,12 +85,17 @@ pub struct Mounted {
 }
 
 impl Mounts {
-    /// To be called in the container's tree before a guest runs.
-    pub fn new(wanted: bool, root: &Directory, host_proc: BorrowedFd<'_>) -> Result<Mounts, Errno> {
-        let table = crate::task::read_proc(host_proc, "self/mountinfo")?;
-        if !wanted || table.lines().any(travels_back) {
+    /// To be called in the container's tree before a guest runs. `covers` are its masked and read-only paths.
+    pub fn new(
+        wanted: bool,
+        root: &Directory,
+        host_proc: BorrowedFd<'_>,
+        covers: &[String],
+    ) -> Result<Mounts, Errno> {
+        if !wanted {
             return Ok(Mounts::default());
         }
+        let rows = table::rows(host_proc, "self")?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = |(kind, place): &(&'static str, &str)| {
             let fd = openat(root.as_fd(), *place, flags, Mode::empty()).ok()?;
@@ -97,6 +108,10 @@ impl Mounts {
             made: Mutex::default(),
             namespaces: Mutex::default(),
             copier: OnceLock::new(),
+            covers: covers
+                .iter()
+                .filter_map(|path| cover(root.as_fd(), path, &rows))
+                .collect(),
             present: PRESENT.iter().filter_map(open).collect(),
         })
     }
@@ -119,6 +134,11 @@ impl Mounts {
         } else {
             clone_of(mount, OpenTreeFlags::AT_RECURSIVE)
         }
+    }
+
+    /// Whether a mount hides, or keeps from being written, what the configuration says.
+    pub fn covers(&self, mount: &table::Row) -> bool {
+        self.covers.contains(&mount.content)
     }
 
     pub fn made(&self, id: MountId) -> Option<Made> {
@@ -195,12 +215,23 @@ impl Mounts {
     }
 }
 
-/// Whether a line of mountinfo is of a mount that shares what is mounted below it with others.
-fn travels_back(line: &str) -> bool {
-    line.split(' ')
-        .skip(6)
-        .take_while(|field| *field != "-")
-        .any(|field| field.starts_with("shared:"))
+/// The mount at a masked or read-only path; `None` where there was nothing to cover.
+fn cover(root: BorrowedFd<'_>, path: &str, rows: &[table::Row]) -> Option<table::Content> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let file = openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok()?;
+    of(file.as_fd()).ok().filter(|mounted| mounted.is_root)?;
+    let id = row_id(file.as_fd()).ok()?;
+    let row = rows.iter().find(|row| row.id == id)?;
+    Some(row.content.clone())
+}
+
+/// [`table::Row::id`] of the mount that `file` is on.
+pub fn row_id(file: BorrowedFd<'_>) -> Result<u64, Errno> {
+    let request = StatxRequest {
+        flags: libc::AT_EMPTY_PATH,
+        mask: libc::STATX_MNT_ID,
+    };
+    Ok(statx_at(file, c"", request)?.stx_mnt_id)
 }
 
 /// A copy, attached nowhere, of a mount in this thread's namespace, with that file as its root.
@@ -244,18 +275,4 @@ fn protective(file: BorrowedFd<'_>) -> Result<Attributes, Errno> {
         }
     }
     Ok(locked)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::travels_back;
-
-    #[test]
-    fn only_shared_mounts_travel_back() {
-        let line = |tags: &str| format!("30 1 0:40 / / rw,relatime {tags}- overlay overlay rw");
-        assert!(travels_back(&line("shared:5 ")));
-        assert!(travels_back(&line("shared:5 master:3 ")));
-        assert!(!travels_back(&line("master:3 ")));
-        assert!(!travels_back(&line("")));
-    }
 }

@@ -285,6 +285,11 @@ fn plan(
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect(),
         readonly_root: spec.root.as_ref().is_some_and(|root| root.readonly),
+        covers: [&spec.linux.masked_paths, &spec.linux.readonly_paths]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect(),
         transport: description.transport,
         strace: None,
         preserved: Vec::new(),

@@ -94,7 +94,7 @@ fn stand_up(mut prepared: Prepared, mut boot: Boot) -> Result<Sandbox, BootError
         "confine devices to /dev and links to the container",
     ))?;
     let wants_mounts = boot.process.capabilities.bounding & Capability::SysAdmin.bit() != 0;
-    let mounts = Mounts::new(wants_mounts, &kernel.root, kernel.host_proc())
+    let mounts = Mounts::new(wants_mounts, &kernel.root, kernel.host_proc(), &boot.covers)
         .map_err(BootError::host("look at the container's mounts"))?;
     let may_mount = mounts.enabled();
     kernel.mounts.get_or_init(|| mounts);

@@ -25,7 +25,7 @@ pub(super) enum Fixed {
     Directory,
     Text(fn(&Context) -> Vec<u8>),
     Constant(&'static str),
-    /// The file of the same path in the host's procfs.
+    /// The file of the same path in the host's procfs, of the container's network and IPC namespaces.
     HostValue,
     /// A whole directory of the host's procfs, seen from the pod's network namespace.
     HostDirectory(&'static str),

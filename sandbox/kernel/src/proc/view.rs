@@ -141,6 +141,8 @@ pub struct SystemFacts {
     pub oom_score_adj: i32,
     /// The ids that the container has.
     pub ids: user_namespace::Ids,
+    /// The configuration's seccomp profile filters calls, /proc/PID/status.
+    pub filtered: bool,
 }
 
 /// Why the app kernel walks a path.
@@ -234,6 +236,7 @@ impl SystemFacts {
             boot_id: self.boot_id.clone(),
             oom_score_adj: self.oom_score_adj,
             ids: self.ids.clone(),
+            filtered: self.filtered,
         }
     }
 

@@ -277,8 +277,7 @@ fn personality_and_clocks() {
 fn a_seccomp_profile_is_enforced() {
     let rule = |names: &[&str], action: &str, args: Value| json!({"names": names, "action": action, "args": args});
     // mkdir of busybox with and without arguments that match; mknod by type; what the profile leaves alone works.
-    let script =
-        "mkdir /tmp/a 2>&1; echo $?; ln -s x /tmp/l 2>&1; echo $?; sleep 0; cat /proc/self/comm";
+    let script = "mkdir /tmp/a 2>&1; echo $?; ln -s x /tmp/l 2>&1; echo $?; sleep 0; cat /proc/self/comm; grep Seccomp: /proc/self/status";
     let done = assert_agreed(script, |bundle| {
         bundle.config["root"]["readonly"] = json!(false);
         bundle.config["linux"]["seccomp"] = json!({
@@ -291,7 +290,8 @@ fn a_seccomp_profile_is_enforced() {
         });
     });
     assert_eq!(
-        done.stdout, "mkdir: can't create directory '/tmp/a': Operation not permitted\n1\n0\ncat\n",
+        done.stdout,
+        "mkdir: can't create directory '/tmp/a': Operation not permitted\n1\n0\ncat\nSeccomp:\t2\n",
         "{}",
         done.stderr
     );

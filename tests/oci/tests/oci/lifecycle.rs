@@ -419,9 +419,13 @@ fn start_exec_and_delete_killed_at_any_moment_leave_nothing_after_delete() {
 
 #[test]
 fn containers_of_a_pod_share_namespaces_by_path() {
-    let pod = Bundle::new("sleep 600");
+    let mut pod = Bundle::new("sleep 600");
+    pod.config["linux"]["sysctl"] =
+        json!({"kernel.shm_rmid_forced": "1", "fs.mqueue.msg_max": "100"});
     pod.caisson(&["run", "-d", &pod.id]).succeeded();
-    let mut member = Bundle::new("hostname; cat /proc/net/dev | grep -c lo:");
+    let mut member = Bundle::new(
+        "hostname; cat /proc/net/dev | grep -c lo:; cd /proc/sys; cat kernel/shm_rmid_forced fs/mqueue/msg_max",
+    );
     let pid = pod.pid();
     for namespace in member.config["linux"]["namespaces"]
         .as_array_mut()
@@ -437,7 +441,7 @@ fn containers_of_a_pod_share_namespaces_by_path() {
     }
     member.config["hostname"] = json!("");
     let text = member.run().succeeded().stdout;
-    assert_eq!(text, "caisson\n1\n");
+    assert_eq!(text, "caisson\n1\n1\n100\n");
     let own = |kind: &str, pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok();
     let mut other = Bundle::new("sleep 600");
     other.config["linux"]["namespaces"] = member.config["linux"]["namespaces"].clone();

@@ -6,6 +6,7 @@ mod devices;
 mod fields;
 mod host;
 mod lifecycle;
+mod mounting;
 mod nested;
 mod rootfs;
 mod systemd;

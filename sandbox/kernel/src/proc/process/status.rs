@@ -19,6 +19,7 @@ pub(super) fn status(subject: &Subject<'_>) -> Result<Vec<u8>, Errno> {
     let changes = Changes {
         name: given,
         running: subject.is_reader(),
+        filtered: subject.context.system().filtered,
     };
     Ok(rewrite(&text, &changes, &facts).into_bytes())
 }
@@ -28,6 +29,8 @@ pub(super) fn status(subject: &Subject<'_>) -> Result<Vec<u8>, Errno> {
 struct Changes {
     name: Option<String>,
     running: bool,
+    /// By one filter, the configuration's: those of the sandbox are not the guest's.
+    filtered: bool,
 }
 
 fn ids(ids: &Ids) -> String {
@@ -43,7 +46,7 @@ fn own(name: &str, facts: &ProcessFacts) -> Option<String> {
     let mask = |mask: u64| format!("{mask:016x}");
     Some(match name {
         "Umask" => format!("{:04o}", facts.umask),
-        "TracerPid" | "Seccomp" | "Seccomp_filters" => "0".to_owned(),
+        "TracerPid" => "0".to_owned(),
         "Uid" => ids(&facts.uid),
         "Gid" => ids(&facts.gid),
         // Linux ends the line with a blank, also where there are none.
@@ -67,6 +70,11 @@ fn rewrite(text: &str, changes: &Changes, facts: &ProcessFacts) -> String {
         let (name, value) = line.split_once(":\t").unwrap_or((line, ""));
         let own = match name {
             "Name" => changes.name.clone(),
+            // SECCOMP_MODE_FILTER.
+            "Seccomp" => {
+                Some((u32::from(changes.filtered) * libc::SECCOMP_MODE_FILTER).to_string())
+            }
+            "Seccomp_filters" => Some(u32::from(changes.filtered).to_string()),
             "State" if changes.running => Some("R (running)".to_owned()),
             // Stopped by the app kernel, while it serves a call.
             "State" if value.starts_with('t') => Some("S (sleeping)".to_owned()),

@@ -12,6 +12,7 @@ use rustix::mount::{
 
 use super::{Request, change, open_path};
 use crate::call::Call;
+use crate::mounts::table::{self, Row};
 use crate::mounts::{self, Made};
 use crate::reply::Reply;
 
@@ -60,7 +61,7 @@ pub(super) fn new(call: &mut Call<'_>, request: &Request) -> Result<Reply, Errno
             locked: Attributes::NODEV,
             own: true,
         };
-        return attach(call, request, mount.as_fd(), made);
+        return attach(call, request, mount.as_fd(), made, Origin::Guests);
     }
     let kernel = call.kernel.clone();
     let Some(present) = kernel.mounts().present(kind) else {
@@ -75,7 +76,8 @@ pub(super) fn new(call: &mut Call<'_>, request: &Request) -> Result<Reply, Errno
     // Terminals are devices: these keep what the container's own have.
     let attributes = change::attributes(request.flags);
     mount_attributes::change(mount.as_fd(), Reach::Mount, attributes, Attributes::NONE)?;
-    attach(call, request, mount.as_fd(), Made { locked, own: false })
+    let made = Made { locked, own: false };
+    attach(call, request, mount.as_fd(), made, Origin::AppKernel)
 }
 
 fn tmpfs(request: &Request) -> Result<OwnedFd, Errno> {
@@ -125,10 +127,11 @@ pub(super) fn bind(call: &mut Call<'_>, request: &Request) -> Result<Reply, Errn
         .ok_or(Errno::INVAL)?;
     let source = open_path(call, path, OFlags::empty())?;
     let recursive = request.flags & libc::MS_REC != 0;
-    if !recursive && has_mounts_below(call, source.as_fd())? {
-        // What they cover is not to be uncovered.
+    let tree = Tree::of(call, source.as_fd())?;
+    if !recursive && tree.is_covered_below(call) {
         return Err(Errno::INVAL);
     }
+    let origin = tree.origin(recursive);
     let locked = call.kernel.mounts().locked(source.as_fd())?;
     let reach = if recursive {
         OpenTreeFlags::AT_RECURSIVE
@@ -136,7 +139,8 @@ pub(super) fn bind(call: &mut Call<'_>, request: &Request) -> Result<Reply, Errn
         OpenTreeFlags::empty()
     };
     let mount = copy(call, source.as_fd(), reach)?;
-    attach(call, request, mount.as_fd(), Made { locked, own: false })
+    let made = Made { locked, own: false };
+    attach(call, request, mount.as_fd(), made, origin)
 }
 
 /// `MS_MOVE`, of a mount that a guest made.
@@ -151,6 +155,8 @@ pub(super) fn move_here(call: &mut Call<'_>, request: &Request) -> Result<Reply,
     if !mounted.is_root || call.kernel.mounts().made(mounted.id).is_none() {
         return Err(Errno::INVAL);
     }
+    let origin = Tree::of(call, source.as_fd())?.origin(true);
+    may_travel(call, request, origin)?;
     call.servant.assume_self()?;
     place(source.as_fd(), request)?;
     Ok(Reply::ZERO)
@@ -161,7 +167,9 @@ fn attach(
     request: &Request,
     mount: BorrowedFd<'_>,
     made: Made,
+    origin: Origin,
 ) -> Result<Reply, Errno> {
+    may_travel(call, request, origin)?;
     let id = mounts::of(mount)?.id;
     let (_, number) = super::namespace(call);
     call.kernel.mounts().remember(mount, made, number)?;
@@ -183,30 +191,63 @@ fn place(mount: BorrowedFd<'_>, request: &Request) -> Result<(), Errno> {
     move_mount(mount, c"", &request.target, c"", flags)
 }
 
-/// Whether the container itself has a mount below `directory`: those are locked (`has_locked_children`).
-fn has_mounts_below(call: &mut Call<'_>, directory: BorrowedFd<'_>) -> Result<bool, Errno> {
-    call.servant.assume_self()?;
-    let (own_root, _) = super::namespace(call);
-    call.servant.stand_in(&own_root)?;
-    let path = call.kernel.path_of(directory)?;
-    let prefix = if path == b"/" { Vec::new() } else { path };
-    let table = crate::task::read_proc(call.kernel.host_proc(), "thread-self/mountinfo")?;
-    let mut below = table
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(crate::boot::unescape)
-        .filter(|point| {
-            point
-                .strip_prefix(&*prefix)
-                .is_some_and(|rest| rest.starts_with(b"/") && rest.len() > 1)
-        });
-    Ok(below.any(|point| !is_made(call, &point)))
+/// Whose file systems a tree of mounts shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Guests,
+    /// Also those that the app kernel serves.
+    AppKernel,
 }
 
-fn is_made(call: &Call<'_>, point: &[u8]) -> bool {
-    let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let opened = rustix::fs::open(point, flags, rustix::fs::Mode::empty());
-    opened
-        .and_then(|fd| mounts::of(fd.as_fd()))
-        .is_ok_and(|mounted| call.kernel.mounts().made(mounted.id).is_some())
+/// `EPERM` for what the app kernel serves in a place that is shared with the host.
+fn may_travel(call: &mut Call<'_>, request: &Request, origin: Origin) -> Result<(), Errno> {
+    if origin == Origin::Guests {
+        return Ok(());
+    }
+    let target = mounts::row_id(request.target.as_fd())?;
+    let shared = rows(call)?.iter().any(|row| row.id == target && row.shared);
+    if shared { Err(Errno::PERM) } else { Ok(()) }
+}
+
+/// What there is at a directory and below.
+struct Tree {
+    mount: u64,
+    path: Vec<u8>,
+    rows: Vec<Row>,
+}
+
+impl Tree {
+    fn of(call: &mut Call<'_>, directory: BorrowedFd<'_>) -> Result<Tree, Errno> {
+        let rows = rows(call)?;
+        Ok(Tree {
+            mount: mounts::row_id(directory)?,
+            path: call.kernel.path_of(directory)?,
+            rows,
+        })
+    }
+
+    /// A copy of its mount alone would show what the configuration hides, or let it be written: Linux refuses likewise
+    /// where mounts below are locked (`has_locked_children`).
+    fn is_covered_below(&self, call: &Call<'_>) -> bool {
+        let mounts = call.kernel.mounts();
+        let mut below = self.rows.iter().filter(|row| row.is_below(&self.path));
+        below.any(|row| mounts.covers(row))
+    }
+
+    fn origin(&self, recursive: bool) -> Origin {
+        let part = |row: &&Row| row.id == self.mount || recursive && row.is_below(&self.path);
+        if self.rows.iter().filter(part).any(|row| row.is_fuse) {
+            Origin::AppKernel
+        } else {
+            Origin::Guests
+        }
+    }
+}
+
+/// All mounts of the caller's namespace, with the places that they have from its root.
+fn rows(call: &mut Call<'_>) -> Result<Vec<Row>, Errno> {
+    call.servant.assume_self()?;
+    let (root, _) = super::namespace(call);
+    call.servant.stand_in(&root)?;
+    table::rows(call.kernel.host_proc(), "thread-self")
 }

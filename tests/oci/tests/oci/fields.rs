@@ -239,6 +239,22 @@ fn sysctls_and_oom_score() {
     assert_eq!(done.stdout, "1\n1000\n500\n", "{}", done.stderr);
 }
 
+/// What an engine in the container does first.
+#[test]
+fn bridges_of_whoever_may_change_the_network() {
+    let script = "brctl addbr br7 && ip link set br7 up && ip -o link show br7 | cut -d: -f2; \
+                  ip link set br7 down; brctl delbr br7 && ls /sys/class/net";
+    let done = assert_agreed(script, |bundle| {
+        for set in ["bounding", "effective", "permitted"] {
+            let set = &mut bundle.config["process"]["capabilities"][set];
+            *set = json!(["CAP_NET_ADMIN"]);
+        }
+    });
+    assert_eq!(done.stdout, " br7\nlo\n", "{}", done.stderr);
+    let done = assert_agreed("brctl addbr br7 2>&1", |_| {});
+    assert_eq!(done.status, 1, "{}", done.stdout);
+}
+
 #[test]
 fn personality_and_clocks() {
     let done = assert_agreed("uname -m", |bundle| {

@@ -17,6 +17,10 @@ use crate::task::Capability;
 const SIOCADDRT: u32 = 0x890b;
 const SIOCDELRT: u32 = 0x890c;
 const SIOCETHTOOL: u32 = 0x8946;
+/// `SIOCBRADDBR` and `SIOCBRDELBR`, of a name: what brctl(8) makes and removes.
+const BRIDGE: [u32; 2] = [0x89a0, 0x89a1];
+/// `SIOCBRADDIF` and `SIOCBRDELIF`, of a `struct ifreq`.
+const BRIDGE_PORT: [u32; 2] = [0x89a2, 0x89a3];
 /// The first of what drivers define.
 const SIOCDEVPRIVATE: u32 = 0x89f0;
 /// `SIOCSIF…` of flags, address, peer's, broadcast address and mask, metric, MTU, name, hardware address and queue length:
@@ -45,6 +49,8 @@ pub(super) fn serve(call: &mut Call<'_>, request: &Request) -> Result<Reply, Err
         }
         SIOCDEVPRIVATE.. => Err(Errno::OPNOTSUPP),
         SIOCADDRT | SIOCDELRT if family == AddressFamily::INET => route(call, request),
+        number if BRIDGE.contains(&number) => bridge(call, request),
+        number if BRIDGE_PORT.contains(&number) => plain::<IFREQ>(call, request),
         number if internet && INTERFACE.contains(&number) => plain::<IFREQ>(call, request),
         number if internet && NEIGHBOUR.contains(&number) => plain::<ARPREQ>(call, request),
         _ => Err(Errno::PERM),
@@ -61,6 +67,15 @@ fn plain<const BYTES: usize>(call: &mut Call<'_>, request: &Request) -> Result<R
     if argument != before {
         call.write_bytes(request.argument, &argument)?;
     }
+    Ok(Reply::ZERO)
+}
+
+/// Of the name alone.
+fn bridge(call: &mut Call<'_>, request: &Request) -> Result<Reply, Errno> {
+    let mut argument = [0; IFREQ];
+    call.read_bytes(request.argument, &mut argument[..libc::IFNAMSIZ])?;
+    call.assume()?;
+    interface_request(request.fd.as_fd(), request.number, &mut argument)?;
     Ok(Reply::ZERO)
 }
 

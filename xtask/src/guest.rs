@@ -96,11 +96,8 @@ pub(crate) fn files() -> Result<PathBuf> {
     let target = build::target_directory()?;
     let folder = target.join("guest");
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-    let mut archive = Archive::default();
-    archive.directory("root");
-    archive.file("init", &agent);
     let initrd = folder.join("initrd");
-    fs::write(&initrd, archive.finish()).with_context(|| format!("write {}", initrd.display()))?;
+    fs::write(&initrd, ramdisk(&agent)).with_context(|| format!("write {}", initrd.display()))?;
     fs::copy(&kernel, folder.join("vmlinux"))
         .with_context(|| format!("copy {}", kernel.display()))?;
     for profile in ["debug", "release"] {
@@ -114,6 +111,32 @@ pub(crate) fn files() -> Result<PathBuf> {
                 .with_context(|| format!("link {}", link.display()))?;
         }
     }
+    Ok(folder)
+}
+
+/// The agent alone.
+fn ramdisk(agent: &[u8]) -> Vec<u8> {
+    let mut archive = Archive::default();
+    archive.directory("root");
+    archive.file("init", agent);
+    archive.finish()
+}
+
+/// A folder with Debian's cloud kernel as it is packaged, `vmlinuz`, and an `initrd` with the agent and the modules that it
+/// loads: for the annotations `dev.caisson.vm.kernel` and `dev.caisson.vm.initrd`.
+pub(crate) fn debian() -> Result<PathBuf> {
+    let packaged = caisson_nested::guest_kernel()?;
+    let agent = fs::read(agent()?).context("read the agent")?;
+    let folder = build::target_directory()?.join("guest-debian");
+    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    // The kernel takes several archives, one after the other.
+    let modules = fs::read(&packaged.modules)
+        .with_context(|| format!("read {}", packaged.modules.display()))?;
+    let initrd = folder.join("initrd");
+    fs::write(&initrd, [ramdisk(&agent), modules].concat())
+        .with_context(|| format!("write {}", initrd.display()))?;
+    fs::copy(&packaged.image, folder.join("vmlinuz"))
+        .with_context(|| format!("copy {}", packaged.image.display()))?;
     Ok(folder)
 }
 

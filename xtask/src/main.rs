@@ -25,7 +25,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   bench vm                  measure micro-VMs alone, beside QEMU's, and print it
   build                     build caisson and the shim (release)
   guest-kernel              build the micro-VM's kernel and print where it is
-  guest                     build kernel and initial ramdisk of the micro-VM
+  guest [debian]            build kernel and initial ramdisk of the micro-VM, or take Debian's cloud kernel
   packages                  install the Debian packages that are missing
   images [busybox|debian]   build the images and print where they are
   vm-tests [WORD...]        run the tests of the micro-VM tier; with words, those that have one in their names
@@ -64,6 +64,10 @@ fn run() -> anyhow::Result<ExitCode> {
         ["guest"] => {
             packages::install()?;
             println!("{}", guest::files()?.display());
+        }
+        ["guest", "debian"] => {
+            packages::install()?;
+            println!("{}", guest::debian()?.display());
         }
         ["packages"] => packages::install()?,
         ["images", names @ ..] => images::print(names)?,

@@ -131,6 +131,7 @@ pub(crate) fn run(words: &[&str], interrupted: &AtomicBool) -> Result<ExitCode> 
     packages::install()?;
     caisson_images::busybox()?;
     let guest = guest::files()?;
+    let debian = guest::debian()?;
     let binary = match std::env::var_os("CAISSON_BIN") {
         Some(binary) => PathBuf::from(binary),
         None => build::release()?.join("caisson"),
@@ -144,6 +145,7 @@ pub(crate) fn run(words: &[&str], interrupted: &AtomicBool) -> Result<ExitCode> 
     variables.push(("CAISSON_TEST_TIER".into(), "vm".into()));
     variables.push(("CAISSON_TEST_CONTAINERD".into(), "installed".into()));
     variables.push(("CAISSON_GUEST".into(), guest.into()));
+    variables.push(("CAISSON_GUEST_DEBIAN".into(), debian.into()));
     if let Some(directory) = binary.parent() {
         variables.push(("PATH".into(), search_path(directory)?));
     }

@@ -11,10 +11,11 @@
 //! the process. The commands know none of this: what they signal, freeze and count are these host processes.
 
 pub mod birth;
+pub(crate) mod boot;
 mod carry;
 pub mod exec;
 mod files;
-pub(crate) mod guest;
+mod guest;
 mod life;
 mod member;
 mod message;
@@ -22,6 +23,7 @@ pub mod monitor;
 mod namespaces;
 mod network;
 mod pod;
+mod resize;
 mod session;
 pub mod shares;
 mod size;

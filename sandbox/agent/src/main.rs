@@ -15,6 +15,7 @@ mod clock;
 mod error;
 mod executor;
 mod helper;
+mod modules;
 mod network;
 mod server;
 mod session;
@@ -36,7 +37,10 @@ fn main() -> ExitCode {
     let port = boot::Port::open();
     port.mark(boot::STARTED);
     // PID 1 must not end: the kernel would panic before the message is out.
-    if let Err(error) = boot::prepare().and_then(|()| server::serve(|| port.mark(boot::LISTENS))) {
+    let outcome = modules::load()
+        .and_then(|()| boot::prepare())
+        .and_then(|()| server::serve(|| port.mark(boot::LISTENS)));
+    if let Err(error) = outcome {
         eprintln!("caisson-agent: {error}");
     }
     boot::power_off();

@@ -5,19 +5,24 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::VmmError;
+use crate::virtio::mem;
 
 /// A machine. Read as JSON by `caisson-vmm`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// An uncompressed ELF kernel with a PVH entry.
+    /// An uncompressed ELF kernel with a PVH entry (vmlinux), or a 64-bit bzImage.
     pub kernel: PathBuf,
     /// Its initial ramdisk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initrd: Option<PathBuf>,
     /// Its command line, to which the devices are added. `reboot=k` makes the guest's reboot end the machine.
     pub cmdline: String,
+    /// What it starts with.
     pub memory_mib: u32,
+    /// How much can be added while it runs, in whole blocks of 128 MiB; nothing unless it is given.
+    #[serde(default)]
+    pub growth_mib: u32,
     pub vcpus: u8,
     /// `/dev/vda`, `/dev/vdb`, ... in this order.
     #[serde(default)]
@@ -110,6 +115,9 @@ pub enum Serial {
 /// With less memory no kernel gets as far as saying so.
 const MIN_MEMORY_MIB: u32 = 32;
 
+/// As many blocks as KVM has slots for, with room to spare.
+const MAX_GROWTH_MIB: u32 = 2 << 20;
+
 /// What the MP table and the guest kernel's NR_CPUS have room for.
 const MAX_VCPUS: u8 = 64;
 
@@ -136,6 +144,11 @@ impl Config {
         if self.memory_mib < MIN_MEMORY_MIB {
             let value = self.memory_mib.to_string();
             return wrong("memory_mib", value, "32 or more are needed");
+        }
+        let block_mib = (mem::BLOCK_BYTES >> 20) as u32;
+        if self.growth_mib > MAX_GROWTH_MIB || !self.growth_mib.is_multiple_of(block_mib) {
+            let value = self.growth_mib.to_string();
+            return wrong("growth_mib", value, "a multiple of 128 up to 2097152");
         }
         if self.vcpus == 0 || self.vcpus > MAX_VCPUS {
             return wrong("vcpus", self.vcpus.to_string(), "1 to 64 are possible");

@@ -1,35 +1,33 @@
 //! The control socket: one JSON object a line, one answer a line.
 //!
-//! `{"op": "pause"}`, `"resume"`, `"stop"` and `"stats"`; `{"op": "balloon", "mib": N}` asks the guest for memory. The answer has `"ok": true`, or `"error"`; that of `stats`
+//! `{"op": "pause"}`, `"resume"`, `"stop"` and `"stats"`; `{"op": "balloon", "mib": N}` asks the guest for memory,
+//! `{"op": "memory", "mib": N}` asks it to have that much in all. The answer has `"ok": true`, or `"error"`; that of `stats`
 //! also `paused`, `entered_us` (when the guest's first instruction was about to run, in microseconds since the
 //! monitor's start), `marks` (number and microseconds since the monitor's start) and `devices` (virtio kind,
-//! how often its driver broke it, and how first), and `balloon` (MiB wanted and given, bytes given back to
-//! the host in all).
+//! how often its driver broke it, and how first), `balloon` (MiB wanted and given, bytes given back to
+//! the host in all) and `memory` (MiB wanted, there, and possible).
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use virtio_bindings::virtio_ids::VIRTIO_ID_BALLOON;
+use virtio_bindings::virtio_ids::{VIRTIO_ID_BALLOON, VIRTIO_ID_MEM};
 
 use crate::VmmError;
 use crate::bus::lock;
 use crate::shared::{End, Shared};
+use crate::sizes::Sizes;
 use crate::threads::VcpuThreads;
-use crate::virtio::balloon;
 use crate::virtio::mmio::Transport;
 
 /// No request is longer.
 const MAX_LINE: usize = 4096;
-
-const PAGES_PER_MIB: u32 = 256;
 
 /// The listening socket's event; the others are descriptors.
 const LISTENER: u32 = 0;
@@ -42,6 +40,7 @@ enum Request {
     Stop,
     Stats,
     Balloon { mib: u32 },
+    Memory { mib: u32 },
 }
 
 struct Client {
@@ -56,7 +55,7 @@ pub(crate) struct Control {
     shared: Arc<Shared>,
     threads: Arc<Mutex<VcpuThreads>>,
     transports: Vec<Arc<Mutex<Transport>>>,
-    balloon: Arc<balloon::Size>,
+    sizes: Sizes,
 }
 
 impl Control {
@@ -65,7 +64,7 @@ impl Control {
         shared: Arc<Shared>,
         threads: Arc<Mutex<VcpuThreads>>,
         transports: Vec<Arc<Mutex<Transport>>>,
-        balloon: Arc<balloon::Size>,
+        sizes: Sizes,
     ) -> Result<Control, VmmError> {
         let listener = UnixListener::bind(path).map_err(VmmError::io("make the socket", path))?;
         let control = Control {
@@ -75,7 +74,7 @@ impl Control {
             shared,
             threads,
             transports,
-            balloon,
+            sizes,
         };
         control
             .listener
@@ -126,20 +125,25 @@ impl Control {
             Ok(Request::Pause) => lock(&self.threads).pause(&self.shared),
             Ok(Request::Resume) => lock(&self.threads).resume(&self.shared),
             Ok(Request::Stop) => self.shared.end(Ok(End::Stopped)),
-            Ok(Request::Balloon { mib }) => self.ask_for(mib),
+            Ok(Request::Balloon { mib }) => {
+                self.sizes.inflate(mib);
+                self.tell(VIRTIO_ID_BALLOON);
+            }
+            Ok(Request::Memory { mib }) => match self.sizes.grow(mib) {
+                Ok(()) => self.tell(VIRTIO_ID_MEM),
+                Err(error) => return json!({"error": error}),
+            },
             Ok(Request::Stats) => return self.stats(),
             Err(error) => return json!({"error": error.to_string()}),
         }
         json!({"ok": true})
     }
 
-    /// Tells the guest that the host wants that much memory.
-    fn ask_for(&self, mib: u32) {
-        let pages = mib.saturating_mul(PAGES_PER_MIB);
-        self.balloon.target.store(pages, Ordering::Relaxed);
+    /// Has a driver read its device's configuration.
+    fn tell(&self, kind: u32) {
         for transport in &self.transports {
             let transport = lock(transport);
-            if transport.kind() == VIRTIO_ID_BALLOON {
+            if transport.kind() == kind {
                 transport.interrupt().configuration();
             }
         }
@@ -161,19 +165,14 @@ impl Control {
                 json!({"kind": transport.kind(), "errors": errors, "first_error": first})
             })
             .collect();
-        let mib = |pages: &AtomicU32| pages.load(Ordering::Relaxed) / PAGES_PER_MIB;
-        let balloon = json!({
-            "target_mib": mib(&self.balloon.target),
-            "actual_mib": mib(&self.balloon.actual),
-            "discarded_bytes": self.balloon.discarded.load(Ordering::Relaxed),
-        });
         json!({
             "ok": true,
             "paused": self.shared.is_paused(),
             "entered_us": self.shared.entered().map(|time| time.as_micros() as u64),
             "marks": marks,
             "devices": devices,
-            "balloon": balloon,
+            "balloon": self.sizes.balloon_stats(),
+            "memory": self.sizes.memory_stats(),
         })
     }
 }

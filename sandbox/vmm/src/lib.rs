@@ -19,6 +19,7 @@ mod machine;
 mod memory;
 mod program;
 mod shared;
+mod sizes;
 mod threads;
 mod vcpu;
 pub mod virtio;

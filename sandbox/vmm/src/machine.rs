@@ -8,18 +8,21 @@ use std::time::Instant;
 use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
 use kvm_bindings::{KVM_PIT_SPEAKER_DUMMY, kvm_pit_config};
 use kvm_ioctls::{IoEventAddress, Kvm, VmFd};
-use vm_memory::GuestMemoryMmap;
 
+use crate::boot::Place;
 use crate::bus::lock;
 use crate::control::Control;
 use crate::legacy::{Clock, Keyboard, Port, SERIAL_INTERRUPT, SerialLine, ports};
+use crate::memory::{Hotplug, Ram};
 use crate::shared::{End, Shared};
+use crate::sizes::Sizes;
 use crate::threads::{self, VcpuThreads};
 use crate::vcpu::{self, Buses};
 use crate::virtio::Device;
-use crate::virtio::balloon::{self, Balloon};
+use crate::virtio::balloon::Balloon;
 use crate::virtio::block::Block;
 use crate::virtio::fs::{Channel, Fs};
+use crate::virtio::mem::{self, Mem};
 use crate::virtio::mmio::{self, Transport};
 use crate::virtio::net::{Mac, Net, Tap};
 use crate::virtio::rng::Rng;
@@ -52,17 +55,23 @@ pub fn run(config: &Config) -> Result<End, VmmError> {
     let start = Instant::now();
     config.check()?;
     let kvm = open_kvm()?;
-    let vm = create_vm(&kvm)?;
+    let vm = Arc::new(create_vm(&kvm)?);
     let memory = memory::allocate(config.memory_mib)?;
+    let ram = Ram::new(memory.clone());
     let shared = Arc::new(Shared::new(start, config.vcpus)?);
-    let balloon = Arc::new(balloon::Size::default());
-    let transports = transports(config, &memory, &balloon, &shared)?;
-    let cmdline = cmdline(config, transports.len())?;
-    let entry = boot::load(config, &cmdline, &memory)?;
+    let sizes = Sizes::new(config);
+    let mut transports = transports(config, &ram, &sizes, &shared)?;
+    if config.growth_mib > 0 {
+        let device = growth(config, &vm, &ram, &sizes);
+        transports.push(transport(Box::new(device), &ram)?);
+    }
+    let places = places(transports.len())?;
+    let cmdline = cmdline(config, &places);
+    let entry = boot::load(config, &cmdline, &places, &memory)?;
     memory::give_to(&vm, &memory)?;
 
     let mut events: Loop = Loop::new().map_err(VmmError::step_events)?;
-    let buses = Arc::new(buses(config, &vm, &transports, &shared)?);
+    let buses = Arc::new(buses(config, &vm, &transports, &places, &shared)?);
     let threads = Arc::new(Mutex::new(VcpuThreads::default()));
     for transport in &transports {
         events.add_subscriber(Arc::clone(transport) as Arc<Mutex<dyn MutEventSubscriber + Send>>);
@@ -74,7 +83,7 @@ pub fn run(config: &Config) -> Result<End, VmmError> {
             Arc::clone(&shared),
             Arc::clone(&threads),
             transports.clone(),
-            balloon,
+            sizes,
         )?;
         events.add_subscriber(Arc::new(Mutex::new(control)));
     }
@@ -144,8 +153,8 @@ fn create_vm(kvm: &Kvm) -> Result<VmFd, VmmError> {
 /// The virtio devices in the order of their addresses.
 fn transports(
     config: &Config,
-    memory: &GuestMemoryMmap,
-    balloon: &Arc<balloon::Size>,
+    ram: &Ram,
+    sizes: &Sizes,
     shared: &Arc<Shared>,
 ) -> Result<Vec<Arc<Mutex<Transport>>>, VmmError> {
     let mut devices: Vec<Box<dyn Device>> = Vec::new();
@@ -177,15 +186,25 @@ fn transports(
         devices.push(Box::new(Net::new(opened, mac, tap.mtu.unwrap_or(1500))));
     }
     devices.push(Box::new(Rng));
-    devices.push(Box::new(Balloon::new(Arc::clone(balloon))));
+    devices.push(Box::new(Balloon::new(Arc::clone(&sizes.balloon))));
     devices
         .into_iter()
-        .map(|device| {
-            let transport = Transport::new(device, memory.clone());
-            let transport = transport.map_err(VmmError::step("eventfd"))?;
-            Ok(Arc::new(Mutex::new(transport)))
-        })
+        .map(|device| transport(device, ram))
         .collect()
+}
+
+fn transport(device: Box<dyn Device>, ram: &Ram) -> Result<Arc<Mutex<Transport>>, VmmError> {
+    let transport = Transport::new(device, ram.clone());
+    let transport = transport.map_err(VmmError::step("eventfd"))?;
+    Ok(Arc::new(Mutex::new(transport)))
+}
+
+/// The device by which the guest gets more memory.
+fn growth(config: &Config, vm: &Arc<VmFd>, ram: &Ram, sizes: &Sizes) -> Mem<Hotplug> {
+    let start = memory::growth_start(config.memory_mib);
+    let count = (u64::from(config.growth_mib) << 20) / mem::BLOCK_BYTES;
+    let blocks = Hotplug::new(Arc::clone(vm), ram.clone(), start);
+    Mem::new(blocks, start, count as usize, Arc::clone(&sizes.added))
 }
 
 /// The device whose server is at the other end of standard input. When that goes, so does the machine.
@@ -209,26 +228,33 @@ const LINES: &[u32] = &[
     5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23,
 ];
 
-fn mmio_address(index: usize) -> u64 {
-    memory::MMIO_START + index as u64 * mmio::LENGTH
-}
-
-/// The configured command line with the devices added, by which the kernel finds them.
-fn cmdline(config: &Config, devices: usize) -> Result<String, VmmError> {
-    use std::fmt::Write;
-    if devices > LINES.len() {
+/// Where each of `count` devices is.
+fn places(count: usize) -> Result<Vec<Place>, VmmError> {
+    if count > LINES.len() {
         return Err(VmmError::Devices {
-            count: devices,
+            count,
             limit: LINES.len(),
         });
     }
+    let addresses = (memory::MMIO_START..).step_by(mmio::LENGTH as usize);
+    let places = addresses.zip(LINES).take(count);
+    Ok(places
+        .map(|(address, line)| Place {
+            address,
+            line: *line,
+        })
+        .collect())
+}
+
+/// The configured command line with the devices added, by which kernels without ACPI find them.
+fn cmdline(config: &Config, places: &[Place]) -> String {
+    use std::fmt::Write;
     let mut cmdline = config.cmdline.clone();
-    for (index, line) in LINES.iter().enumerate().take(devices) {
-        let address = mmio_address(index);
+    for Place { address, line } in places {
         // Writing to a string does not fail.
         write!(cmdline, " virtio_mmio.device=4K@{address:#x}:{line}").ok();
     }
-    Ok(cmdline)
+    cmdline
 }
 
 /// Connects devices, buses and interrupts.
@@ -236,6 +262,7 @@ fn buses(
     config: &Config,
     vm: &VmFd,
     transports: &[Arc<Mutex<Transport>>],
+    places: &[Place],
     shared: &Arc<Shared>,
 ) -> Result<Buses, VmmError> {
     let mut buses = Buses {
@@ -256,10 +283,9 @@ fn buses(
     add(ports::KEYBOARD, Arc::new(Mutex::new(keyboard)));
     add(ports::CLOCK, Arc::new(Mutex::new(Clock::default())));
     add(ports::CAISSON, Arc::new(Mutex::new(port)));
-    for ((index, transport), line) in transports.iter().enumerate().zip(LINES) {
-        let address = mmio_address(index);
+    for (transport, Place { address, line }) in transports.iter().zip(places.iter().copied()) {
         let device = lock(transport);
-        vm.register_irqfd(device.interrupt().event(), *line)
+        vm.register_irqfd(device.interrupt().event(), line)
             .map_err(VmmError::kvm("KVM_IRQFD"))?;
         for (queue, kick) in (0_u32..).zip(device.kicks()) {
             let notify = IoEventAddress::Mmio(address + mmio::NOTIFY_OFFSET);

@@ -1,12 +1,21 @@
 //! The guest's physical address space.
 
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, PoisonError};
+
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::VmFd;
 use vm_memory::{
-    Address, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, MmapRegion,
+    Address, GuestAddress, GuestAddressSpace, GuestMemoryAtomic, GuestMemoryBackend,
+    GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap, MmapRegion,
 };
 
+use crate::virtio::mem::{BLOCK_BYTES, Blocks};
 use crate::{DeviceError, VmmError};
+
+/// All memory of the guest, of which pieces come and go.
+pub(crate) type Ram = GuestMemoryAtomic<GuestMemoryMmap>;
 
 /// Devices are between this and 4 GiB; RAM that would lie there starts at 4 GiB instead.
 pub(crate) const MMIO_START: u64 = 0xd000_0000;
@@ -40,24 +49,121 @@ pub(crate) fn allocate(memory_mib: u32) -> Result<GuestMemoryMmap, VmmError> {
 }
 
 /// Makes `memory` the RAM of `vm`.
-#[expect(unsafe_code, reason = "KVM is told an address of this process")]
 pub(crate) fn give_to(vm: &VmFd, memory: &GuestMemoryMmap) -> Result<(), VmmError> {
     for (slot, region) in (0..).zip(memory.iter()) {
-        let mapping: &MmapRegion = region;
-        let region = kvm_userspace_memory_region {
-            slot,
-            flags: 0,
-            guest_phys_addr: region.start_addr().raw_value(),
-            memory_size: region.len(),
-            userspace_addr: mapping.as_ptr() as u64,
-        };
-        // SAFETY: the region is a mapping of this process of exactly that size. `memory` is reference counted
-        // and held by every device and by the machine, which lives until the VM is gone; nothing in Rust ever
-        // holds a reference into it, only volatile slices.
-        unsafe { vm.set_user_memory_region(region) }
+        set_slot(vm, slot, region, region.len())
             .map_err(VmmError::kvm("KVM_SET_USER_MEMORY_REGION"))?;
     }
     Ok(())
+}
+
+/// Makes `bytes` of a region memory of the machine's, or takes it away with 0.
+#[expect(unsafe_code, reason = "KVM is told an address of this process")]
+fn set_slot(
+    vm: &VmFd,
+    slot: u32,
+    region: &GuestRegionMmap,
+    bytes: u64,
+) -> Result<(), kvm_ioctls::Error> {
+    let mapping: &MmapRegion = region;
+    let region = kvm_userspace_memory_region {
+        slot,
+        flags: 0,
+        guest_phys_addr: region.start_addr().raw_value(),
+        memory_size: bytes,
+        userspace_addr: mapping.as_ptr() as u64,
+    };
+    // SAFETY: the region is a mapping of this process of exactly that size, or nothing of it is used any more. What the
+    // machine is made with is reference counted and held by every device and by the machine, which lives until the
+    // VM is gone; other regions are held by `Hotplug` until they were taken from the VM. Nothing in Rust ever holds a
+    // reference into it, only volatile slices.
+    unsafe { vm.set_user_memory_region(region) }
+}
+
+/// Where memory that is added later begins: above all other, at a whole block, and above the devices.
+pub(crate) fn growth_start(memory_mib: u32) -> u64 {
+    let end = ranges(memory_mib)
+        .last()
+        .map_or(0, |(start, length)| start + length);
+    end.max(FOUR_GIB).next_multiple_of(BLOCK_BYTES)
+}
+
+/// Memory of a machine that runs, a mapping and a slot of KVM's for each block.
+pub(crate) struct Hotplug {
+    vm: Arc<VmFd>,
+    ram: Ram,
+    start: u64,
+    first_slot: u32,
+    regions: HashMap<u64, Arc<GuestRegionMmap>>,
+}
+
+impl Hotplug {
+    /// For blocks from `start` on.
+    pub(crate) fn new(vm: Arc<VmFd>, ram: Ram, start: u64) -> Hotplug {
+        let first_slot = u32::try_from(ram.memory().num_regions()).unwrap_or(u32::MAX);
+        Hotplug {
+            vm,
+            ram,
+            start,
+            first_slot,
+            regions: HashMap::new(),
+        }
+    }
+
+    fn slot(&self, address: u64) -> io::Result<u32> {
+        let number = address
+            .checked_sub(self.start)
+            .map(|offset| offset / BLOCK_BYTES);
+        number
+            .and_then(|number| u32::try_from(number).ok()?.checked_add(self.first_slot))
+            .ok_or(io::ErrorKind::InvalidInput.into())
+    }
+
+    fn replace(
+        &self,
+        change: impl FnOnce(&GuestMemoryMmap) -> io::Result<GuestMemoryMmap>,
+    ) -> io::Result<()> {
+        let exclusive = self.ram.lock().unwrap_or_else(PoisonError::into_inner);
+        exclusive.replace(change(&self.ram.memory())?);
+        Ok(())
+    }
+}
+
+fn of_kvm(errno: kvm_ioctls::Error) -> io::Error {
+    io::Error::from_raw_os_error(errno.errno())
+}
+
+impl Blocks for Hotplug {
+    fn plug(&mut self, address: u64) -> io::Result<()> {
+        let slot = self.slot(address)?;
+        let start = GuestAddress(address);
+        let region = GuestRegionMmap::from_range(start, BLOCK_BYTES as usize, None);
+        let region = Arc::new(region.map_err(io::Error::other)?);
+        set_slot(&self.vm, slot, &region, BLOCK_BYTES).map_err(of_kvm)?;
+        let added = self.replace(|all| {
+            let all = all.insert_region(Arc::clone(&region));
+            all.map_err(io::Error::other)
+        });
+        if let Err(error) = added {
+            set_slot(&self.vm, slot, &region, 0).map_err(of_kvm)?;
+            return Err(error);
+        }
+        self.regions.insert(address, region);
+        Ok(())
+    }
+
+    fn unplug(&mut self, address: u64) -> io::Result<()> {
+        let slot = self.slot(address)?;
+        let region = self.regions.get(&address).ok_or(io::ErrorKind::NotFound)?;
+        set_slot(&self.vm, slot, region, 0).map_err(of_kvm)?;
+        self.replace(|all| {
+            let left = all.remove_region(GuestAddress(address), BLOCK_BYTES);
+            left.map(|(left, _)| left).map_err(io::Error::other)
+        })?;
+        // Unmapped with the last device that is at work with it.
+        self.regions.remove(&address);
+        Ok(())
+    }
 }
 
 /// Gives guest memory back to the host: it reads as zeros afterwards. `address` and `length` are the guest's word;
@@ -118,6 +224,13 @@ mod tests {
         }
         discard(&memory, GuestAddress(0x3000), 4096).expect("a page");
         assert_eq!(memory.read_obj::<u64>(GuestAddress(0x3000)).ok(), Some(0));
+    }
+
+    #[test]
+    fn memory_that_comes_later_lies_above_all_other() {
+        assert_eq!(growth_start(512), FOUR_GIB);
+        // 768 MiB of these 4 GiB lie above the devices.
+        assert_eq!(growth_start(4096), FOUR_GIB + (768 << 20));
     }
 
     #[test]

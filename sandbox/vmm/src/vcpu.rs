@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, Msrs, kvm_msr_entry, kvm_segment};
+use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, Msrs, kvm_msr_entry};
 use kvm_ioctls::{Cap, Kvm, VcpuExit, VcpuFd, VmFd};
 
 use crate::VmmError;
@@ -28,7 +28,7 @@ pub(crate) fn create(kvm: &Kvm, vm: &VmFd, id: u8, entry: Entry) -> Result<VcpuF
     set_msrs(&vcpu)?;
     set_lapic(&vcpu)?;
     if id == 0 {
-        set_entry(&vcpu, entry)?;
+        entry.set(&vcpu)?;
     }
     Ok(vcpu)
 }
@@ -100,45 +100,6 @@ fn set_lapic(vcpu: &VcpuFd) -> Result<(), VmmError> {
     }
     vcpu.set_lapic(&lapic)
         .map_err(VmmError::kvm("KVM_SET_LAPIC"))
-}
-
-/// 32-bit protected mode with flat segments and without paging.
-fn set_entry(vcpu: &VcpuFd, entry: Entry) -> Result<(), VmmError> {
-    const PROTECTED_MODE: u64 = 1;
-    let flat = |kind: u8, selector: u16| kvm_segment {
-        limit: u32::MAX,
-        selector,
-        type_: kind,
-        present: 1,
-        db: 1,
-        s: 1,
-        g: 1,
-        ..Default::default()
-    };
-    let mut sregs = vcpu.get_sregs().map_err(VmmError::kvm("KVM_GET_SREGS"))?;
-    let (code, data) = (flat(0xb, 0x8), flat(0x3, 0x10));
-    sregs.cs = code;
-    (sregs.ds, sregs.es, sregs.ss) = (data, data, data);
-    (sregs.fs, sregs.gs) = (data, data);
-    sregs.tr = kvm_segment {
-        limit: 0x67,
-        selector: 0x18,
-        type_: 0xb,
-        present: 1,
-        ..Default::default()
-    };
-    sregs.cr0 = PROTECTED_MODE;
-    sregs.cr4 = 0;
-    sregs.efer = 0;
-    vcpu.set_sregs(&sregs)
-        .map_err(VmmError::kvm("KVM_SET_SREGS"))?;
-
-    let mut regs = vcpu.get_regs().map_err(VmmError::kvm("KVM_GET_REGS"))?;
-    regs.rip = entry.instruction;
-    regs.rbx = entry.start_info;
-    // Bit 1 is always set.
-    regs.rflags = 2;
-    vcpu.set_regs(&regs).map_err(VmmError::kvm("KVM_SET_REGS"))
 }
 
 /// Runs virtual CPU `id` until the machine is to end.

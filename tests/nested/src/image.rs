@@ -11,7 +11,7 @@ use crate::{NestedError, modules};
 const INIT: &str = include_str!("init.sh");
 
 /// Names the current kernel package by its dependency.
-const META_PACKAGE: &str = "linux-image-cloud-amd64";
+pub(crate) const META_PACKAGE: &str = "linux-image-cloud-amd64";
 
 /// Files that QEMU takes.
 #[derive(Debug)]
@@ -33,10 +33,7 @@ pub(crate) fn boot_files() -> Result<BootFiles, NestedError> {
 
 fn build(staging: &Path) -> Result<(), NestedError> {
     let scratch = staging.join("scratch");
-    fs::create_dir(&scratch).map_err(NestedError::io("create", &scratch))?;
-    let package = caisson_images::unpack(&kernel_package()?, &scratch)?;
-
-    let image = only_entry(&package.join("boot"), "vmlinuz-")?;
+    let Package { image, tree } = Package::unpack(&scratch)?;
     let bytes = fs::read(&image).map_err(NestedError::io("read", &image))?;
     let kernel = decompress(&bytes).map_err(|problem| NestedError::Kernel {
         path: image,
@@ -45,11 +42,30 @@ fn build(staging: &Path) -> Result<(), NestedError> {
     let path = staging.join("vmlinux");
     fs::write(&path, kernel).map_err(NestedError::io("write", &path))?;
 
-    let tree = only_entry(&package.join("lib/modules"), "")?;
     let busybox = caisson_images::busybox_program(&scratch)?;
     let path = staging.join("initrd");
     fs::write(&path, initrd(&tree, &busybox)?).map_err(NestedError::io("write", &path))?;
     fs::remove_dir_all(&scratch).map_err(NestedError::io("remove", &scratch))
+}
+
+/// What a kernel package holds.
+pub(crate) struct Package {
+    /// The kernel, a bzImage.
+    pub(crate) image: PathBuf,
+    /// `lib/modules/<version>`
+    pub(crate) tree: PathBuf,
+}
+
+impl Package {
+    /// Of the package that [`META_PACKAGE`] stands for today; makes the folder `scratch`.
+    pub(crate) fn unpack(scratch: &Path) -> Result<Package, NestedError> {
+        fs::create_dir(scratch).map_err(NestedError::io("create", scratch))?;
+        let package = caisson_images::unpack(&kernel_package()?, scratch)?;
+        Ok(Package {
+            image: only_entry(&package.join("boot"), "vmlinuz-")?,
+            tree: only_entry(&package.join("lib/modules"), "")?,
+        })
+    }
 }
 
 /// The package that [`META_PACKAGE`] stands for today.
@@ -135,23 +151,13 @@ fn decompress(image: &[u8]) -> Result<Vec<u8>, String> {
 
 fn initrd(tree: &Path, busybox: &Path) -> Result<Vec<u8>, NestedError> {
     let mut archive = Archive::default();
-    for directory in [
-        "bin", "modules", "proc", "sys", "dev", "lower", "memory", "new",
-    ] {
+    for directory in ["bin", "proc", "sys", "dev", "lower", "memory", "new"] {
         archive.directory(directory);
     }
     let program = fs::read(busybox).map_err(NestedError::io("read", busybox))?;
     archive.file("bin/busybox", &program);
     archive.file("init", INIT.as_bytes());
-    let modules = modules::load_order(tree)?;
-    for module in &modules {
-        archive.file(&format!("modules/{}.ko", module.name), &module.content);
-    }
-    let order: String = modules
-        .iter()
-        .map(|module| format!("{}\n", module.name))
-        .collect();
-    archive.file("modules/order", order.as_bytes());
+    modules::add_to(&mut archive, tree, modules::WANTED)?;
     Ok(archive.finish())
 }
 

@@ -10,6 +10,7 @@
 //! Must never: leave a process or a file behind, wait without a limit, or write to the host's tree.
 
 mod cpio;
+mod debian;
 mod image;
 mod job;
 mod machine;
@@ -20,6 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use cpio::Archive;
+pub use debian::{GuestKernel, guest_kernel};
 pub use job::{Hierarchy, Job};
 pub use machine::run;
 

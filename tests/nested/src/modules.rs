@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::NestedError;
+use crate::cpio::Archive;
 
 /// What the tests need besides what is built in: the machine's own devices, KVM, what the micro-VM tier uses on
 /// its host, what containers use.
@@ -27,17 +28,34 @@ pub(crate) const WANTED: &[&str] = &[
 ];
 
 /// A module's name as the kernel knows it and its file's content.
-pub(crate) struct Module {
-    pub(crate) name: String,
-    pub(crate) content: Vec<u8>,
+struct Module {
+    name: String,
+    content: Vec<u8>,
 }
 
-/// The modules of [`WANTED`] in `tree` (`lib/modules/<version>`), each after those it depends on.
-pub(crate) fn load_order(tree: &Path) -> Result<Vec<Module>, NestedError> {
+/// Adds `wanted` modules of `tree` (`lib/modules/<version>`) as files of the folder `modules`, and there a file `order`
+/// with the names in the order in which they can be loaded, each after those it depends on.
+pub(crate) fn add_to(
+    archive: &mut Archive,
+    tree: &Path,
+    wanted: &[&str],
+) -> Result<(), NestedError> {
+    archive.directory("modules");
+    let mut names = String::new();
+    for Module { name, content } in load_order(tree, wanted)? {
+        archive.file(&format!("modules/{name}.ko"), &content);
+        names.push_str(&name);
+        names.push('\n');
+    }
+    archive.file("modules/order", names.as_bytes());
+    Ok(())
+}
+
+fn load_order(tree: &Path, wanted: &[&str]) -> Result<Vec<Module>, NestedError> {
     let mut files = HashMap::new();
     index(tree, &mut files)?;
     let mut order = Vec::new();
-    for name in WANTED {
+    for name in wanted {
         add(name, &files, &mut order)?;
     }
     Ok(order)

@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -90,6 +91,21 @@ static void serve(int stream)
 	exit(127);
 }
 
+/* For kernels that have not everything built in. */
+static void load_modules(void)
+{
+	char name[256], path[300];
+	FILE *order = fopen("/modules/order", "r");
+
+	while (order && fscanf(order, "%255s", name) == 1) {
+		snprintf(path, sizeof path, "/modules/%s.ko", name);
+		int module = open(path, O_RDONLY | O_CLOEXEC);
+		if (syscall(SYS_finit_module, module, "", 0) != 0 && errno != EEXIST)
+			fail(path);
+		close(module);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct sockaddr_vm address = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = COMMAND_PORT };
@@ -113,6 +129,7 @@ int main(int argc, char **argv)
 	int status;
 	if (wait(&status) < 0 || status != 0)
 		fail("busybox --install");
+	load_modules();
 	signal(SIGCHLD, SIG_IGN);
 	int listener = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 64) != 0)

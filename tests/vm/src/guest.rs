@@ -45,8 +45,11 @@ pub fn config(directory: &Path) -> Config {
     Config {
         kernel: kernel().expect("a guest kernel"),
         initrd: Some(initrd),
-        cmdline: "console=ttyS0 quiet reboot=k panic=-1 noxsaves mitigations=off".to_owned(),
+        cmdline: "console=ttyS0 quiet reboot=k panic=-1 noxsaves mitigations=off \
+                  memhp_default_state=online memory_hotplug.online_policy=auto-movable"
+            .to_owned(),
         memory_mib: 128,
+        growth_mib: 0,
         vcpus: 1,
         disks: Vec::new(),
         vsock: Some(Vsock {
@@ -248,12 +251,21 @@ impl Guest {
     /// If it is not answered.
     #[must_use]
     pub fn control(&self, operation: &str) -> Value {
+        self.request(&format!("{{\"op\": \"{operation}\"}}"))
+    }
+
+    /// One request on the control socket, in JSON.
+    ///
+    /// # Panics
+    /// If it is not answered.
+    #[must_use]
+    pub fn request(&self, request: &str) -> Value {
         let mut stream =
             UnixStream::connect(self.directory().join("control")).expect("the control socket");
         stream
             .set_read_timeout(Some(PATIENCE))
             .expect("a time limit");
-        writeln!(stream, "{{\"op\": \"{operation}\"}}").expect("the monitor reads");
+        writeln!(stream, "{request}").expect("the monitor reads");
         let mut answer = String::new();
         BufReader::new(stream)
             .read_line(&mut answer)

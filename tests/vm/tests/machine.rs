@@ -10,8 +10,12 @@ mod block;
 mod container;
 #[path = "machine/control.rs"]
 mod control;
+#[path = "machine/growth.rs"]
+mod growth;
 #[path = "machine/jail.rs"]
 mod jail;
+#[path = "machine/kernel.rs"]
+mod kernel;
 #[path = "machine/net.rs"]
 mod net;
 #[path = "machine/network.rs"]
@@ -43,7 +47,15 @@ fn main() -> ExitCode {
         return caisson_vm_tests::host::run_in_nested_machine();
     }
     let containers: Vec<Case> = if std::env::var_os("CAISSON_GUEST").is_some() {
-        [container::CASES, network::CASES, pod::CASES, share::CASES].concat()
+        [
+            container::CASES,
+            growth::CONTAINER_CASES,
+            kernel::CASES,
+            network::CASES,
+            pod::CASES,
+            share::CASES,
+        ]
+        .concat()
     } else {
         println!("no agent (CAISSON_GUEST names its folder): no containers are tested");
         Vec::new()
@@ -54,6 +66,7 @@ fn main() -> ExitCode {
         block::CASES,
         &containers,
         control::CASES,
+        growth::CASES,
         jail::CASES,
         net::CASES,
         redirect::CASES,

@@ -11,7 +11,7 @@ use self::piece::{Content, Piece};
 
 use super::print;
 use crate::RuntimeError;
-use crate::tier::vm::guest;
+use crate::tier::vm::boot;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -111,10 +111,10 @@ fn programs(arguments: &Arguments) -> Result<Vec<Piece>, RuntimeError> {
 
 /// Kernel and initial ramdisk of micro-VMs, where there are any.
 fn guest_files(arguments: &Arguments) -> Result<Vec<Piece>, RuntimeError> {
-    let folder = within(arguments, Path::new(guest::INSTALLED));
-    let source = guest::files().ok();
+    let folder = within(arguments, Path::new(boot::INSTALLED));
+    let source = boot::folder().ok();
     let mut pieces = Vec::new();
-    for name in [guest::KERNEL, guest::INITRD] {
+    for name in [boot::KERNEL, boot::INITRD] {
         let content = match &source {
             _ if arguments.uninstall => Vec::new(),
             Some(source) => {
@@ -155,12 +155,12 @@ fn containerd_version(arguments: &Arguments) -> u8 {
 /// What is left for whoever installs.
 fn hints(arguments: &Arguments) -> String {
     let mut said = String::new();
-    if guest::files().is_err() {
+    if boot::folder().is_err() {
         said.push_str(&format!(
             "to do: micro-VMs need {} and {} in {}, which `cargo xtask guest` makes\n",
-            guest::KERNEL,
-            guest::INITRD,
-            guest::INSTALLED,
+            boot::KERNEL,
+            boot::INITRD,
+            boot::INSTALLED,
         ));
     }
     let mut engines = Vec::new();

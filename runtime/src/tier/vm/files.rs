@@ -4,6 +4,8 @@
 pub(super) const CONFIG: &str = "vm.json";
 /// What it says.
 pub(super) const LOG: &str = "vmm.log";
+/// Where it takes commands, see `control.rs` of sandbox/vmm.
+pub(super) const CONTROL: &str = "vmm.sock";
 /// What the guest's kernel and agent say.
 pub(super) const SERIAL: &str = "console.log";
 /// Where the agent is reached.

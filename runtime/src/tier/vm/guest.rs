@@ -1,6 +1,6 @@
-//! What the guest gets of a config.json, what it cannot have yet, and where the guest's own files are.
+//! What the guest gets of a config.json, and what it cannot have yet.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use caisson_wire::ProcessSpec;
 use caisson_wire::agent::SHARES;
@@ -10,39 +10,6 @@ use super::shares::Share;
 use crate::RuntimeError;
 use crate::spec::types::{Device, Hook, Seccomp, SeccompArgument};
 use crate::spec::{Spec, SpecError, capability, rlimit};
-
-/// Names the folder with the guest's files, before all other places.
-const OVERRIDE: &str = "CAISSON_GUEST";
-/// Where they are beside this binary, then where a node has them.
-const BESIDE: &str = "caisson-guest";
-pub(crate) const INSTALLED: &str = "/usr/local/lib/caisson";
-
-pub(crate) const KERNEL: &str = "vmlinux";
-pub(crate) const INITRD: &str = "initrd";
-
-/// The folder with kernel and initial ramdisk.
-pub(crate) fn files() -> Result<PathBuf, RuntimeError> {
-    if let Some(folder) = std::env::var_os(OVERRIDE).filter(|folder| !folder.is_empty()) {
-        return complete(folder.into());
-    }
-    let beside = std::env::current_exe().ok();
-    let beside = beside.map(|binary| binary.with_file_name(BESIDE));
-    match beside.filter(|folder| folder.is_dir()) {
-        Some(folder) => complete(folder),
-        None => complete(INSTALLED.into()),
-    }
-}
-
-fn complete(folder: PathBuf) -> Result<PathBuf, RuntimeError> {
-    for name in [KERNEL, INITRD] {
-        let path = folder.join(name);
-        std::fs::metadata(&path).map_err(RuntimeError::file(
-            &path,
-            "the virtual machine's own files are needed",
-        ))?;
-    }
-    Ok(folder)
-}
 
 /// Kinds of namespaces that containers of a pod share.
 const JOINED: [&str; 4] = ["network", "ipc", "uts", "pid"];

@@ -7,6 +7,7 @@ use caisson_wire::WireError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::boot::Files;
 use super::pod::Membership;
 use super::shares::Share;
 use super::{guest, pod, session, size};
@@ -63,9 +64,11 @@ pub(super) struct Description {
     pub(super) membership: Option<Membership>,
     pub(super) terminal: Option<ConsoleSize>,
     pub(super) memory_mib: u32,
+    /// How much more `update` can give it.
+    pub(super) growth_mib: u32,
     pub(super) vcpus: u8,
-    /// Where the guest's kernel and initial ramdisk are.
-    pub(super) files: PathBuf,
+    /// The guest's kernel and initial ramdisk.
+    pub(super) files: Files,
     /// How long the agent may take for its first word, in seconds.
     pub(super) boot_limit_s: u64,
 }
@@ -102,8 +105,9 @@ impl Description {
             membership: pod::membership(from)?,
             terminal: size,
             memory_mib: size::memory_mib(&limits),
+            growth_mib: size::growth_mib(),
             vcpus: size::vcpus(&limits),
-            files: guest::files()?,
+            files: Files::of(spec)?,
             boot_limit_s: session::boot_limit_s()?,
         })
     }

@@ -13,17 +13,17 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use rustix::process::{Signal as RustixSignal, set_parent_process_death_signal};
 
 use super::MONITOR_NAME;
-use super::files::{CONFIG, LOG, ROOT_IMAGE, SERIAL, VISIBLE, VSOCK};
-use super::guest::{INITRD, KERNEL};
+use super::files::{CONFIG, CONTROL, LOG, ROOT_IMAGE, SERIAL, VISIBLE, VSOCK};
 use super::message::{Description, Rootfs};
 use super::shares::Shares;
 use crate::RuntimeError;
 use crate::cgroup::Cgroup;
 
 /// `noxsaves`: nested virtualisation may lack it while the processor claims it. `numdummies`: no interface that the pod
-/// does not have.
-const CMDLINE: &str =
-    "console=ttyS0 quiet reboot=k panic=-1 random.trust_cpu=on noxsaves dummy.numdummies=0";
+/// does not have. `memhp`, `memory_hotplug`: memory that comes later is used at once, and most of it in such a way that it can
+/// go again.
+const CMDLINE: &str = "console=ttyS0 quiet reboot=k panic=-1 random.trust_cpu=on noxsaves dummy.numdummies=0 \
+     memhp_default_state=online memory_hotplug.online_policy=auto-movable";
 
 /// The lowest address that is a guest's. Each monitor has a socket of its own, so all guests may have the same.
 const GUEST_CID: u32 = 3;
@@ -181,10 +181,11 @@ fn machine(description: &Description, taps: Vec<Tap>) -> Config {
         }],
     };
     Config {
-        kernel: description.files.join(KERNEL),
-        initrd: Some(description.files.join(INITRD)),
+        kernel: description.files.kernel.clone(),
+        initrd: Some(description.files.initrd.clone()),
         cmdline: CMDLINE.to_owned(),
         memory_mib: description.memory_mib,
+        growth_mib: description.growth_mib,
         vcpus: description.vcpus,
         disks,
         vsock: Some(Vsock {
@@ -196,7 +197,7 @@ fn machine(description: &Description, taps: Vec<Tap>) -> Config {
         }),
         taps,
         serial: Serial::File(SERIAL.into()),
-        control: None,
+        control: Some(CONTROL.into()),
         jail: Some(Jail {
             uid: own_user(),
             gid: own_user(),

@@ -66,6 +66,17 @@ pub(super) fn memory_mib(limits: &Resources) -> u32 {
     }
 }
 
+/// How much a machine can grow, in MiB: by as much as the host has. What is not used costs nothing.
+pub(super) fn growth_mib() -> u32 {
+    /// The monitor adds memory in blocks of this size.
+    const BLOCK_MIB: u64 = 128;
+    /// The monitor's own limit.
+    const MAX_MIB: u64 = 1 << 20;
+    let host = rustix::system::sysinfo();
+    let mib = host.totalram.saturating_mul(host.mem_unit.into()) >> 20;
+    (mib.min(MAX_MIB) / BLOCK_MIB * BLOCK_MIB) as u32
+}
+
 /// As many CPUs as the quota is worth, one without a quota.
 pub(super) fn vcpus(limits: &Resources) -> u8 {
     let period = limits.cpu.period.filter(|period| *period > 0);

@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use caisson_wire::agent::{Question, Report, USAGE_FILES};
 
 use super::files::{CONFIG, USAGE};
+use super::resize::Resize;
 use super::{pod, session, size};
 use crate::RuntimeError;
 use crate::cgroup::procs::Freezer;
@@ -69,18 +70,44 @@ fn write(path: &Path, text: &str) -> Result<(), RuntimeError> {
     file.set_len(text.len() as u64).map_err(fail())
 }
 
-/// Give the container's group in the guest these limits.
+/// Give the container's group in the guest these limits, and the guest the memory for them.
 pub(super) fn limit(entry: &Entry, limits: &Resources) -> Result<(), RuntimeError> {
     let files = size::in_guest(limits);
     if files.is_empty() {
         return Ok(());
     }
-    let machine = memory_mib(entry)?;
-    if let Some(bytes) = limits.memory.limit.filter(|bytes| *bytes > machine << 20) {
-        let reason = format!("the virtual machine has {machine} MiB, and does not grow");
-        return Err(SpecError::unsupported("linux.resources.memory.limit", bytes, reason).into());
+    check_processors(entry, limits)?;
+    let resize = Resize::of(entry, limits)?;
+    if let Some(resize) = &resize {
+        resize.grow()?;
     }
-    order(entry, Question::Limits(files))
+    order(entry, Question::Limits(files))?;
+    match resize {
+        Some(resize) => resize.shrink(),
+        None => Ok(()),
+    }
+}
+
+/// A quota is worth no more than the processors that the machine was made with.
+fn check_processors(entry: &Entry, limits: &Resources) -> Result<(), RuntimeError> {
+    let Some(quota) = limits.cpu.quota.filter(|quota| *quota > 0) else {
+        return Ok(());
+    };
+    let owner = pod::owner_of(entry);
+    let path = owner.as_ref().unwrap_or(entry).folder().join(CONFIG);
+    let text = std::fs::read(&path).map_err(RuntimeError::file(&path, "read"))?;
+    let config: caisson_vmm::Config = serde_json::from_slice(&text)
+        .map_err(std::io::Error::from)
+        .map_err(RuntimeError::file(&path, "read"))?;
+    let needed = size::vcpus(limits);
+    if needed <= config.vcpus {
+        return Ok(());
+    }
+    let reason = format!(
+        "is worth {needed} processors, and the virtual machine was made with {}",
+        config.vcpus
+    );
+    Err(SpecError::unsupported("linux.resources.cpu.quota", quota, reason).into())
 }
 
 /// Freeze or thaw the container's processes in the guest, where others run on.
@@ -88,18 +115,6 @@ pub(super) fn freeze(entry: &Entry, freezer: Freezer) -> Result<(), RuntimeError
     let value = if freezer == Freezer::Frozen { "1" } else { "0" };
     let file = ("cgroup.freeze".to_owned(), value.to_owned());
     order(entry, Question::Limits(vec![file]))
-}
-
-/// What the machine was made with.
-fn memory_mib(entry: &Entry) -> Result<i64, RuntimeError> {
-    let owner = pod::owner_of(entry);
-    let entry = owner.as_ref().unwrap_or(entry);
-    let path = entry.folder().join(CONFIG);
-    let text = std::fs::read(&path).map_err(RuntimeError::file(&path, "read"))?;
-    let config: caisson_vmm::Config = serde_json::from_slice(&text)
-        .map_err(std::io::Error::from)
-        .map_err(RuntimeError::file(&path, "read"))?;
-    Ok(config.memory_mib.into())
 }
 
 pub(super) fn signal_all(entry: &Entry, signal: i32) -> Result<(), RuntimeError> {

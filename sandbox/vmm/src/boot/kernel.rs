@@ -1,26 +1,41 @@
 //! Loads kernel, initial ramdisk and command line.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use linux_loader::loader::bootparam::setup_header;
 use linux_loader::loader::elf::{self, Elf, PvhBootCapability};
 use linux_loader::loader::{self, KernelLoader};
 use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryMmap};
 
-use super::{Entry, address, mptable, pvh};
+use super::{Entry, Place, Ramdisk, acpi, address, bzimage, mptable, pvh};
 use crate::memory;
 use crate::{Config, VmmError};
 
 /// What the kernel's COMMAND_LINE_SIZE has room for.
 const CMDLINE_LIMIT: usize = 2047;
 
-/// Loads everything that `config` names; `cmdline` is its command line with the devices added.
+/// A kernel in guest memory.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) entry: Entry,
+    /// The first address after all that it needs.
+    pub(super) end: u64,
+    /// The first address above which it does not take a ramdisk.
+    pub(super) ramdisk_limit: u64,
+    /// Of a bzImage.
+    pub(super) header: Option<setup_header>,
+}
+
+/// Loads everything that `config` names, for a machine with `devices`; `cmdline` is its command line with those added.
 pub(crate) fn load(
     config: &Config,
     cmdline: &str,
+    devices: &[Place],
     guest: &GuestMemoryMmap,
 ) -> Result<Entry, VmmError> {
-    let (instruction, kernel_end) = load_kernel(&config.kernel, config.memory_mib, guest)?;
+    let kernel = load_kernel(&config.kernel, config.memory_mib, guest)?;
     if cmdline.len() > CMDLINE_LIMIT {
         return Err(VmmError::Cmdline {
             length: cmdline.len(),
@@ -28,7 +43,7 @@ pub(crate) fn load(
         });
     }
     let initrd = match &config.initrd {
-        Some(path) => Some(load_initrd(path, kernel_end, config.memory_mib, guest)?),
+        Some(path) => Some(load_initrd(path, &kernel, config.memory_mib, guest)?),
         None => None,
     };
     let write = || {
@@ -36,56 +51,71 @@ pub(crate) fn load(
         guest.write_slice(&text, GuestAddress(address::CMDLINE))?;
         let table = mptable::table(config.vcpus);
         guest.write_slice(&table, GuestAddress(address::MP_TABLE))?;
-        pvh::write(config.memory_mib, initrd, guest)
+        let tables = acpi::tables(config.vcpus, devices);
+        guest.write_slice(&tables, GuestAddress(address::ACPI))?;
+        match &kernel.header {
+            Some(header) => bzimage::write(header, config.memory_mib, initrd, guest),
+            None => pvh::write(config.memory_mib, initrd, guest),
+        }
     };
     write().map_err(|error: vm_memory::GuestMemoryError| VmmError::Memory {
         mib: config.memory_mib,
         problem: error.to_string(),
     })?;
-    Ok(Entry {
-        instruction,
-        start_info: address::START_INFO,
+    Ok(kernel.entry)
+}
+
+fn load_kernel(path: &Path, memory_mib: u32, guest: &GuestMemoryMmap) -> Result<Loaded, VmmError> {
+    let mut file = File::open(path).map_err(VmmError::io("open", path))?;
+    let loaded = if is_bzimage(&file) {
+        bzimage::load(&mut file, memory_mib, guest)
+    } else {
+        load_elf(&mut file, memory_mib, guest)
+    };
+    loaded.map_err(|problem| VmmError::Kernel {
+        path: path.to_owned(),
+        problem,
     })
 }
 
-/// Returns the PVH entry and the first address after the kernel.
-fn load_kernel(
-    path: &Path,
-    memory_mib: u32,
-    guest: &GuestMemoryMmap,
-) -> Result<(u64, u64), VmmError> {
-    let mut file = File::open(path).map_err(VmmError::io("open", path))?;
-    let problem = |problem: String| VmmError::Kernel {
-        path: path.to_owned(),
-        problem,
-    };
+/// What cannot be read as one is for others to complain about.
+fn is_bzimage(file: &File) -> bool {
+    let (offset, magic) = bzimage::MAGIC;
+    let mut found = [0; 4];
+    file.read_exact_at(&mut found, offset).is_ok() && found == *magic
+}
+
+fn load_elf(file: &mut File, memory_mib: u32, guest: &GuestMemoryMmap) -> Result<Loaded, String> {
     let high = Some(GuestAddress(address::HIGH_MEMORY));
-    let loaded = Elf::load(guest, None, &mut file, high).map_err(|error| {
-        problem(match error {
-            loader::Error::Elf(elf::Error::InvalidElfMagicNumber | elf::Error::ReadElfHeader) => {
-                "not an uncompressed ELF kernel (vmlinux)".to_owned()
-            }
-            loader::Error::Elf(elf::Error::ReadKernelImage) => {
-                format!("cut off, or larger than the guest's memory ({memory_mib} MiB)")
-            }
-            other => other.to_string(),
-        })
+    let loaded = Elf::load(guest, None, file, high).map_err(|error| match error {
+        loader::Error::Elf(elf::Error::InvalidElfMagicNumber | elf::Error::ReadElfHeader) => {
+            "neither an uncompressed ELF kernel (vmlinux) nor a bzImage".to_owned()
+        }
+        loader::Error::Elf(elf::Error::ReadKernelImage) => {
+            format!("cut off, or larger than the guest's memory ({memory_mib} MiB)")
+        }
+        other => other.to_string(),
     })?;
     match loaded.pvh_boot_cap {
-        PvhBootCapability::PvhEntryPresent(entry) => Ok((entry.raw_value(), loaded.kernel_end)),
-        _ => Err(problem(
-            "no PVH entry (a kernel with CONFIG_PVH has one)".to_owned(),
-        )),
+        PvhBootCapability::PvhEntryPresent(entry) => Ok(Loaded {
+            entry: Entry::Pvh {
+                instruction: entry.raw_value(),
+            },
+            end: loaded.kernel_end,
+            ramdisk_limit: u64::MAX,
+            header: None,
+        }),
+        _ => Err("no PVH entry (a kernel with CONFIG_PVH has one)".to_owned()),
     }
 }
 
-/// At the end of the RAM below the devices; returns address and size.
+/// At the end of the RAM below the devices, or as high as the kernel takes it.
 fn load_initrd(
     path: &Path,
-    kernel_end: u64,
+    kernel: &Loaded,
     memory_mib: u32,
     guest: &GuestMemoryMmap,
-) -> Result<(u64, u64), VmmError> {
+) -> Result<Ramdisk, VmmError> {
     let mut file = File::open(path).map_err(VmmError::io("open", path))?;
     let size = file
         .metadata()
@@ -98,9 +128,10 @@ fn load_initrd(
         mib: memory_mib,
     };
     let start = low_memory
+        .min(kernel.ramdisk_limit)
         .checked_sub(size)
         .map(|start| start & !0xfff)
-        .filter(|start| *start >= kernel_end)
+        .filter(|start| *start >= kernel.end)
         .ok_or_else(does_not_fit)?;
     let length = usize::try_from(size).map_err(|_| does_not_fit())?;
     guest

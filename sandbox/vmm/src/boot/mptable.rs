@@ -1,9 +1,7 @@
 //! The MP table: how a kernel without ACPI finds its processors and interrupt lines.
 
-use super::address;
+use super::{IO_APIC, LOCAL_APIC, address};
 
-const LOCAL_APIC: u32 = 0xfee0_0000;
-const IO_APIC: u32 = 0xfec0_0000;
 const IO_APIC_PINS: u8 = 24;
 const SPECIFICATION: u8 = 4;
 

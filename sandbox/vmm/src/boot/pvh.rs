@@ -2,17 +2,15 @@
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryError, GuestMemoryMmap};
 
-use super::address;
-use crate::memory;
+use super::map::memory_map;
+use super::{Ramdisk, address};
 
 const MAGIC: u32 = 0x336e_c578;
-const RAM: u32 = 1;
-const RESERVED: u32 = 2;
 
-/// Writes the start info for a machine with that much memory; `initrd` is its address and size.
+/// Writes the start info for a machine with that much memory.
 pub(super) fn write(
     memory_mib: u32,
-    initrd: Option<(u64, u64)>,
+    initrd: Option<Ramdisk>,
     guest: &GuestMemoryMmap,
 ) -> Result<(), GuestMemoryError> {
     let map = memory_map(memory_mib);
@@ -39,40 +37,15 @@ pub(super) fn write(
     for word in [MAGIC, 1, 0, u32::from(initrd.is_some())] {
         info.extend_from_slice(&word.to_le_bytes());
     }
-    for pointer in [address::MODULES, address::CMDLINE, 0, address::MEMORY_MAP] {
+    for pointer in [
+        address::MODULES,
+        address::CMDLINE,
+        address::ACPI,
+        address::MEMORY_MAP,
+    ] {
         info.extend_from_slice(&pointer.to_le_bytes());
     }
     info.extend_from_slice(&entries.to_le_bytes());
     info.extend_from_slice(&0_u32.to_le_bytes());
     guest.write_slice(&info, GuestAddress(address::START_INFO))
-}
-
-/// Address, length and kind of each range.
-fn memory_map(memory_mib: u32) -> Vec<(u64, u64, u32)> {
-    let mut map = vec![
-        (0, address::MP_TABLE, RAM),
-        (
-            address::MP_TABLE,
-            address::HIGH_MEMORY - address::MP_TABLE,
-            RESERVED,
-        ),
-    ];
-    for (start, length) in memory::ranges(memory_mib) {
-        let low = address::HIGH_MEMORY.saturating_sub(start);
-        map.push((start + low, length.saturating_sub(low), RAM));
-    }
-    map
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ram_starts_at_the_first_megabyte() {
-        let map = memory_map(64);
-        assert_eq!(map[2], (1 << 20, 63 << 20, RAM));
-        assert_eq!(map.len(), 3);
-        assert_eq!(memory_map(8192).len(), 4);
-    }
 }

@@ -19,11 +19,12 @@ use virtio_bindings::virtio_mmio::{
     VIRTIO_MMIO_STATUS, VIRTIO_MMIO_VENDOR_ID, VIRTIO_MMIO_VERSION,
 };
 use virtio_queue::{Queue, QueueT};
-use vm_memory::GuestMemoryMmap;
+use vm_memory::GuestAddressSpace;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::{Device, DeviceError, EVENT_INDEX, Guest, INDIRECT, Interrupt, VERSION_1};
 use crate::bus::BusDevice;
+use crate::memory::Ram;
 
 /// Bytes of address space of one device.
 pub(crate) const LENGTH: u64 = 0x1000;
@@ -40,7 +41,7 @@ const HOST: u32 = u32::MAX;
 /// A device behind the transport.
 pub(crate) struct Transport {
     device: Box<dyn Device>,
-    memory: GuestMemoryMmap,
+    memory: Ram,
     queues: Vec<Queue>,
     kicks: Vec<Arc<EventFd>>,
     interrupt: Interrupt,
@@ -58,7 +59,7 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(device: Box<dyn Device>, memory: GuestMemoryMmap) -> io::Result<Transport> {
+    pub(crate) fn new(device: Box<dyn Device>, memory: Ram) -> io::Result<Transport> {
         let mut queues = Vec::new();
         let mut kicks = Vec::new();
         for size in device.queue_sizes() {
@@ -203,10 +204,11 @@ impl Transport {
     }
 
     fn activate(&mut self) {
+        let memory = self.memory.memory();
         if let Some(index) = self
             .queues
             .iter()
-            .position(|queue| queue.ready() && !queue.is_valid(&self.memory))
+            .position(|queue| queue.ready() && !queue.is_valid(&*memory))
         {
             self.fail(&DeviceError::NoQueue { index });
             return;
@@ -254,8 +256,9 @@ impl Transport {
         if !self.active {
             return;
         }
+        let memory = self.memory.memory();
         let mut guest = Guest {
-            memory: &self.memory,
+            memory: &memory,
             queues: &mut self.queues,
             interrupt: &self.interrupt,
             kicks: &self.kicks,

@@ -8,9 +8,10 @@ pub mod balloon;
 pub mod block;
 mod error;
 pub mod fs;
-#[cfg(test)]
-mod hostile;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod hostile;
 mod interrupt;
+pub mod mem;
 pub(crate) mod mmio;
 pub mod net;
 pub mod rng;

@@ -203,6 +203,7 @@ fn config(directory: &Path, initrd: &Path) -> Config {
         initrd: Some(initrd.to_owned()),
         cmdline: CMDLINE.to_owned(),
         memory_mib: MEMORY_MIB,
+        growth_mib: 0,
         vcpus: 1,
         disks: vec![Disk {
             path: directory.join("disk"),

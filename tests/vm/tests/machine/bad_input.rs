@@ -24,7 +24,7 @@ fn bad_input() {
     );
     check(
         |config| config.kernel = "/etc/passwd".into(),
-        "kernel /etc/passwd: not an uncompressed ELF kernel",
+        "kernel /etc/passwd: neither an uncompressed ELF kernel",
     );
     check(|config| config.memory_mib = 8, "memory_mib: 8: 32 or more");
     check(

@@ -28,10 +28,8 @@ fn balloon() {
     );
 
     // On request.
-    let mut stream = std::os::unix::net::UnixStream::connect(guest.directory().join("control"))
-        .expect("the control socket");
-    std::io::Write::write_all(&mut stream, b"{\"op\": \"balloon\", \"mib\": 64}\n")
-        .expect("the monitor reads");
+    let answer = guest.request("{\"op\": \"balloon\", \"mib\": 64}");
+    assert_eq!(answer["ok"], true);
     wait(
         || guest.control("stats")["balloon"]["actual_mib"] == 64,
         "the balloon to be inflated",
@@ -39,7 +37,7 @@ fn balloon() {
     assert_eq!(guest.run("echo alive"), "alive\n");
 }
 
-fn resident_mib(guest: &Guest) -> u64 {
+pub(crate) fn resident_mib(guest: &Guest) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", guest.pid())).expect("a process");
     status
         .lines()
@@ -50,7 +48,7 @@ fn resident_mib(guest: &Guest) -> u64 {
         / 1024
 }
 
-fn wait(mut done: impl FnMut() -> bool, what: &str) {
+pub(crate) fn wait(mut done: impl FnMut() -> bool, what: &str) {
     let deadline = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < deadline, "no end of waiting for {what}");

@@ -262,7 +262,7 @@ fn guest_files() {
         "no ELF file",
         b"#!/bin/sh",
         &agent,
-        "not an uncompressed ELF kernel",
+        "neither an uncompressed ELF kernel",
     );
     refused(
         "half a kernel",

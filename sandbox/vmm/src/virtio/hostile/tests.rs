@@ -1,41 +1,19 @@
-//! Every device in front of a driver that writes anything: registers, rings, descriptors and buffers. What
-//! must hold: no panic, an end, no write outside of memory (which the mapping would not survive), and a device
-//! that was broken works again after a reset.
-
-use std::io;
-use std::os::fd::RawFd;
-use std::sync::Arc;
+//! Drivers that write anything, in cases made at random. What must hold: no panic, an end, no write outside of memory
+//! (which the mapping would not survive), and a device that was broken works again after a reset.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use virtio_bindings::virtio_mmio::{
     VIRTIO_MMIO_DRIVER_FEATURES, VIRTIO_MMIO_DRIVER_FEATURES_SEL, VIRTIO_MMIO_QUEUE_AVAIL_LOW,
     VIRTIO_MMIO_QUEUE_DESC_LOW, VIRTIO_MMIO_QUEUE_NUM, VIRTIO_MMIO_QUEUE_READY,
-    VIRTIO_MMIO_QUEUE_SEL, VIRTIO_MMIO_QUEUE_USED_LOW, VIRTIO_MMIO_STATUS,
+    VIRTIO_MMIO_QUEUE_SEL, VIRTIO_MMIO_QUEUE_USED_LOW,
 };
 use virtio_bindings::virtio_net::VIRTIO_NET_F_MRG_RXBUF;
-use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use vm_memory::Bytes;
 
-use super::balloon::Balloon;
-use super::block::Block;
-use super::fs::{Fs, Packets};
-use super::mmio::Transport;
-use super::net::{Mac, Net, Wire};
-use super::rng::Rng;
-use super::vsock::Socket;
-use super::{Device, EVENT_INDEX, INDIRECT, VERSION_1};
-use crate::bus::BusDevice;
-
-const MEMORY_BYTES: u64 = 1 << 20;
-const QUEUE_SIZE: u16 = 16;
-
-/// Where the driver of these tests puts the rings of queue `index`.
-fn ring(index: u32) -> u64 {
-    0x1000 + u64::from(index) * 0x3000
-}
-
-/// Buffers lie behind the rings.
-const BUFFERS: u64 = 0x1_0000;
+use super::*;
+use crate::memory::Ram;
+use crate::virtio::{EVENT_INDEX, INDIRECT, VERSION_1};
 
 #[derive(Debug, Clone)]
 struct Descriptor {
@@ -95,20 +73,6 @@ fn rings() -> impl Strategy<Value = Rings> {
                 overlap,
             },
         )
-}
-
-fn memory() -> GuestMemoryMmap {
-    GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY_BYTES as usize)]).expect("memory")
-}
-
-fn set(transport: &mut Transport, register: u32, value: u32) {
-    transport.write(register.into(), &value.to_le_bytes());
-}
-
-fn status(transport: &mut Transport) -> u32 {
-    let mut value = [0; 4];
-    transport.read(VIRTIO_MMIO_STATUS.into(), &mut value);
-    u32::from_le_bytes(value)
 }
 
 /// Resets the device and sets it up as a driver does.
@@ -172,7 +136,8 @@ fn attack_with(
     writes: &[(u32, u32)],
 ) {
     let memory = memory();
-    let mut transport = Transport::new(device, memory.clone()).expect("event descriptors");
+    let mut transport =
+        Transport::new(device, Ram::new(memory.clone())).expect("event descriptors");
     let count = transport.kicks().len() as u32;
     let queues: Vec<Rings> = queues
         .iter()
@@ -227,64 +192,10 @@ fn attack_with(
     );
 }
 
-/// Always has a frame of this length, and loses what it gets.
-struct Endless(usize);
-
-impl Wire for Endless {
-    fn receive(&mut self, frame: &mut [u8]) -> io::Result<usize> {
-        Ok(frame.len().min(self.0))
-    }
-
-    fn send(&mut self, _frame: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn descriptor(&self) -> Option<RawFd> {
-        None
-    }
-}
-
-/// A server that answers requests in an order and with lengths of its own, or none, and takes only some at a time.
-struct Scripted {
-    sent: u64,
-    answers: Vec<(u64, usize)>,
-}
-
-impl Packets for Scripted {
-    fn send(&mut self, _packet: &[u8]) -> io::Result<()> {
-        if self.sent % 8 == 7 && !self.answers.is_empty() {
-            self.sent += 1;
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        self.sent += 1;
-        Ok(())
-    }
-
-    fn receive(&mut self, packet: &mut [u8]) -> io::Result<usize> {
-        let (tag, length) = self.answers.pop().ok_or(io::ErrorKind::WouldBlock)?;
-        let length = length.min(packet.len());
-        packet[..length].fill(0x5a);
-        let tag = tag.to_le_bytes();
-        let count = tag.len().min(length);
-        packet[..count].copy_from_slice(&tag[..count]);
-        Ok(length)
-    }
-
-    fn descriptor(&self) -> Option<RawFd> {
-        None
-    }
-}
-
 fn answer() -> impl Strategy<Value = (u64, usize)> {
     let tag = prop_oneof![9 => 0..30_u64, 1 => any::<u64>()];
     let length = prop_oneof![6 => 8..100_usize, 1 => 0..8_usize, 1 => 0..200_000_usize];
     (tag, length)
-}
-
-fn disk() -> std::fs::File {
-    let disk = tempfile::tempfile().expect("a file");
-    disk.set_len(1 << 16).expect("a size");
-    disk
 }
 
 /// Headers of requests and packets as well as noise.
@@ -318,7 +229,14 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
                 bytes
             },
         );
-    prop_oneof![block, packet, vec(any::<u8>(), 16..64)]
+    let memory = (0..5_u16, 0..6_u64, 0..5_u16).prop_map(|(kind, block, count)| {
+        let mut bytes = u64::from(kind).to_le_bytes().to_vec();
+        let address = (1 << 32) + block * mem::BLOCK_BYTES;
+        bytes.extend_from_slice(&address.to_le_bytes());
+        bytes.extend_from_slice(&u64::from(count).to_le_bytes());
+        bytes
+    });
+    prop_oneof![block, packet, memory, vec(any::<u8>(), 16..64)]
 }
 
 /// Any registers of the transport and the queues.
@@ -345,7 +263,7 @@ proptest! {
         queues in vec(rings(), 2),
         content in content(),
         writes in writes(),
-        length in prop::sample::select(vec![13, 100, 5000, usize::MAX]),
+        length in prop::sample::select(vec![2, 13, 100, 5000, usize::MAX]),
         merges: bool,
     ) {
         let net = Net::new(Endless(length), Mac([2; 6]), 1500);
@@ -362,6 +280,14 @@ proptest! {
     #[test]
     fn balloon(queues in vec(rings(), 3), content in content(), writes in writes()) {
         attack(Box::new(Balloon::new(Arc::default())), &queues, &content, &writes);
+    }
+
+    #[test]
+    fn mem(queues in vec(rings(), 1), content in content(), writes in writes(), blocks in 0..4_u64) {
+        let size = mem::Size::default();
+        size.requested.store(blocks * mem::BLOCK_BYTES, Ordering::Relaxed);
+        let device = mem::Mem::new(Nothing, 1 << 32, 4, Arc::new(size));
+        attack(Box::new(device), &queues, &content, &writes);
     }
 
     #[test]
@@ -384,7 +310,8 @@ fn a_frame_takes_as_many_small_buffers_as_it_needs() {
     const BUFFER_BYTES: u32 = 512;
     let memory = memory();
     let net = Net::new(Endless(5000), Mac([2; 6]), 1500);
-    let mut transport = Transport::new(Box::new(net), memory.clone()).expect("event descriptors");
+    let mut transport =
+        Transport::new(Box::new(net), Ram::new(memory.clone())).expect("event descriptors");
     let descriptors = (0..u64::from(QUEUE_SIZE)).map(|number| Descriptor {
         address: BUFFERS + number * u64::from(BUFFER_BYTES),
         length: BUFFER_BYTES,

@@ -1,0 +1,175 @@
+//! The memory of a machine that runs: how much it is to have for its containers' limits, and telling the monitor.
+//!
+//! The monitor may be a guest's by now: what it answers is short, a number, and waited for with a limit.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::files::CONTROL;
+use super::{pod, size};
+use crate::RuntimeError;
+use crate::spec::SpecError;
+use crate::spec::types::Resources;
+use crate::state::{Entry, State, Store};
+
+/// How long the monitor may take for an answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+/// How long the guest may take to have its memory.
+const GROWTH_LIMIT: Duration = Duration::from_secs(60);
+/// Between two looks at it.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// MiB that a machine is to have, has, and could have at most.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Memory {
+    target_mib: u64,
+    actual_mib: u64,
+    limit_mib: u64,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    error: Option<String>,
+    memory: Option<Memory>,
+}
+
+/// A machine whose memory is to follow a change of limits.
+pub(super) struct Resize {
+    owner: Entry,
+    wanted_mib: u64,
+    /// The limit that is the reason.
+    limit: i64,
+}
+
+impl Resize {
+    /// None when no limit of memory changes, or none is left.
+    pub(super) fn of(entry: &Entry, limits: &Resources) -> Result<Option<Resize>, RuntimeError> {
+        let Some(limit) = limits.memory.limit.filter(|bytes| *bytes > 0) else {
+            return Ok(None);
+        };
+        let owner = pod::owner_of(entry).unwrap_or_else(|| entry.clone());
+        let mut all = limits.clone();
+        let others = others(&owner, entry.id())?;
+        let known = |state: &State| state.spec.linux.resources.memory.limit;
+        let sum = others.iter().filter_map(known).filter(|bytes| *bytes > 0);
+        all.memory.limit = Some(sum.fold(limit, i64::saturating_add));
+        let mut wanted_mib = u64::from(size::memory_mib(&all));
+        let unlimited = |state: &State| known(state).is_none_or(|bytes| bytes <= 0);
+        if others.iter().any(unlimited) {
+            wanted_mib = wanted_mib.max(memory(&owner)?.target_mib);
+        }
+        Ok(Some(Resize {
+            owner,
+            wanted_mib,
+            limit,
+        }))
+    }
+
+    /// Have the guest get what it lacks, and wait for it: before containers are told that they may use it.
+    pub(super) fn grow(&self) -> Result<(), RuntimeError> {
+        let now = memory(&self.owner)?;
+        if self.wanted_mib <= now.actual_mib {
+            return Ok(());
+        }
+        if self.wanted_mib > now.limit_mib {
+            let reason = format!("the virtual machine can have {} MiB", now.limit_mib);
+            return Err(self.refused(reason));
+        }
+        self.ask()?;
+        let deadline = Instant::now() + GROWTH_LIMIT;
+        loop {
+            let now = memory(&self.owner)?;
+            if now.actual_mib >= self.wanted_mib {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let reason = format!(
+                    "the guest's kernel has {} of {} MiB after {} s (needs CONFIG_VIRTIO_MEM)",
+                    now.actual_mib,
+                    self.wanted_mib,
+                    GROWTH_LIMIT.as_secs()
+                );
+                return Err(self.refused(reason));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Have the guest give back what it does not need any more, as far and as soon as it can.
+    pub(super) fn shrink(&self) -> Result<(), RuntimeError> {
+        if self.wanted_mib < memory(&self.owner)?.target_mib {
+            self.ask()?;
+        }
+        Ok(())
+    }
+
+    fn ask(&self) -> Result<(), RuntimeError> {
+        let request = format!(r#"{{"op": "memory", "mib": {}}}"#, self.wanted_mib);
+        tell(&self.owner, &request).map(drop)
+    }
+
+    fn refused(&self, reason: String) -> RuntimeError {
+        SpecError::unsupported("linux.resources.memory.limit", self.limit, reason).into()
+    }
+}
+
+/// The other containers of the machine.
+fn others(owner: &Entry, id: &str) -> Result<Vec<State>, RuntimeError> {
+    let Some(root) = owner.folder().parent() else {
+        return Ok(Vec::new());
+    };
+    let store = Store::new(root.to_owned());
+    let mut states = store.list()?;
+    states.retain(|state| {
+        let is_owner = state.id == owner.id();
+        let owner_of = || store.entry(&state.id).ok().as_ref().and_then(pod::owner_of);
+        state.id != id && (is_owner || owner_of().is_some_and(|other| other.id() == owner.id()))
+    });
+    Ok(states)
+}
+
+fn memory(owner: &Entry) -> Result<Memory, RuntimeError> {
+    let answer = tell(owner, r#"{"op": "stats"}"#)?;
+    answer
+        .memory
+        .ok_or_else(|| failed("says nothing of memory"))
+}
+
+/// One request to the monitor.
+fn tell(owner: &Entry, request: &str) -> Result<Answer, RuntimeError> {
+    let folder = owner.folder();
+    let folder = File::open(folder).map_err(RuntimeError::file(folder, "open"))?;
+    let line = exchange(&folder, request).map_err(|error| failed(&error.to_string()))?;
+    let answer: Answer =
+        serde_json::from_slice(&line).map_err(|error| failed(&error.to_string()))?;
+    match answer.error {
+        Some(error) => Err(failed(&error)),
+        None => Ok(answer),
+    }
+}
+
+fn exchange(folder: &File, request: &str) -> io::Result<Vec<u8>> {
+    const LONGEST: u64 = 1 << 16;
+    // Socket addresses are limited to 108 bytes, state folders are not.
+    let path = format!("/proc/self/fd/{}/{CONTROL}", folder.as_raw_fd());
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+    stream.set_write_timeout(Some(ANSWER_LIMIT))?;
+    stream.write_all(format!("{request}\n").as_bytes())?;
+    let mut line = Vec::new();
+    BufReader::new(stream.take(LONGEST)).read_until(b'\n', &mut line)?;
+    Ok(line)
+}
+
+fn failed(problem: &str) -> RuntimeError {
+    const LIMIT: usize = 300;
+    let problem: String = problem.chars().take(LIMIT).collect();
+    RuntimeError::Sandbox {
+        message: format!("caisson-vmm: {}", problem.escape_debug()),
+    }
+}

@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod containerd;
 mod demo;
+mod fuzz;
 mod guest;
 mod images;
 mod interrupt;
@@ -23,6 +24,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   test                      run every test
   bench [quick|programs]    measure beside runc, crun and runsc; write docs/benchmarks.md
   bench vm                  measure micro-VMs alone, beside QEMU's, and print it
+  fuzz [SECONDS] [WORD...]  run each fuzz target, or those that have a word in their names, for so long (60)
   build                     build caisson and the shim (release)
   guest-kernel              build the micro-VM's kernel and print where it is
   guest [debian]            build kernel and initial ramdisk of the micro-VM, or take Debian's cloud kernel
@@ -57,6 +59,7 @@ fn run() -> anyhow::Result<ExitCode> {
         ["bench", "vm"] => bench::run_vm(&interrupted)?,
         ["bench", words @ ..] => bench::run(&bench::Effort::from_words(words)?, interrupted)?,
         ["build"] => println!("{}", build::release()?.display()),
+        ["fuzz", words @ ..] => fuzz::run(words, &interrupted)?,
         ["guest-kernel"] => {
             packages::install()?;
             println!("{}", guest::kernel()?.display());

@@ -20,6 +20,7 @@ const ROOMS: &[&str] = &[
     "tests/",
     "docs/",
     "deploy/",
+    "fuzz/",
     "xtask/",
     "seccomp-profiles/",
 ];

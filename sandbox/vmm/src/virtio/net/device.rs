@@ -60,6 +60,15 @@ pub struct Net<W: Wire> {
     merges: bool,
 }
 
+/// What the wire had.
+enum Arrival {
+    /// The length of a frame, which is in the buffer.
+    Frame(usize),
+    /// Shorter than a header, which is no frame, or nothing this time.
+    Scrap,
+    Nothing,
+}
+
 /// A buffer that the guest has given for frames.
 struct Buffer<'a> {
     head: u16,
@@ -80,30 +89,38 @@ impl<W: Wire> Net<W> {
         }
     }
 
-    /// The length of the frame to give to the guest next, in the buffer.
-    fn next_frame(&mut self) -> Option<usize> {
-        if self.waiting.is_none() {
-            self.waiting = loop {
-                match self.wire.receive(&mut self.frame) {
-                    // Shorter than a header is no frame.
-                    Ok(length) if length > HEADER_BYTES => break Some(length),
-                    Ok(0) => break None,
-                    Ok(_) => {}
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(_) => break None,
-                }
-            };
+    /// Reads the frame to give to the guest next, unless one waits.
+    fn next_frame(&mut self) -> Arrival {
+        if let Some(length) = self.waiting {
+            return Arrival::Frame(length);
         }
-        self.waiting
+        match self.wire.receive(&mut self.frame) {
+            Ok(length) if length > HEADER_BYTES => {
+                self.waiting = Some(length);
+                Arrival::Frame(length)
+            }
+            Ok(0) => Arrival::Nothing,
+            Ok(_) => Arrival::Scrap,
+            Err(error) if error.kind() == ErrorKind::Interrupted => Arrival::Scrap,
+            Err(_) => Arrival::Nothing,
+        }
     }
 
     fn receive(&mut self, guest: &mut Guest<'_>) -> Result<(), DeviceError> {
         let mut served = 0;
-        while let Some(length) = self.next_frame() {
-            if served >= BUDGET {
+        let mut budget = BUDGET;
+        loop {
+            let length = match self.next_frame() {
+                Arrival::Nothing => break,
+                Arrival::Scrap => None,
+                Arrival::Frame(length) => Some(length),
+            };
+            if budget == 0 {
                 guest.again(RECEIVE);
                 break;
             }
+            budget -= 1;
+            let Some(length) = length else { continue };
             let Some(buffers) = self.buffers(length, guest)? else {
                 break;
             };

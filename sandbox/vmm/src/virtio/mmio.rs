@@ -16,7 +16,8 @@ use virtio_bindings::virtio_mmio::{
     VIRTIO_MMIO_QUEUE_DESC_HIGH, VIRTIO_MMIO_QUEUE_DESC_LOW, VIRTIO_MMIO_QUEUE_NOTIFY,
     VIRTIO_MMIO_QUEUE_NUM, VIRTIO_MMIO_QUEUE_NUM_MAX, VIRTIO_MMIO_QUEUE_READY,
     VIRTIO_MMIO_QUEUE_SEL, VIRTIO_MMIO_QUEUE_USED_HIGH, VIRTIO_MMIO_QUEUE_USED_LOW,
-    VIRTIO_MMIO_STATUS, VIRTIO_MMIO_VENDOR_ID, VIRTIO_MMIO_VERSION,
+    VIRTIO_MMIO_SHM_LEN_HIGH, VIRTIO_MMIO_SHM_LEN_LOW, VIRTIO_MMIO_STATUS, VIRTIO_MMIO_VENDOR_ID,
+    VIRTIO_MMIO_VERSION,
 };
 use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestAddressSpace;
@@ -124,6 +125,8 @@ impl Transport {
             VIRTIO_MMIO_INTERRUPT_STATUS => self.interrupt.status(),
             VIRTIO_MMIO_STATUS => self.status,
             VIRTIO_MMIO_CONFIG_GENERATION => 0,
+            // All ones: there is no such region. With 0 a driver would take one without bytes, and fail.
+            VIRTIO_MMIO_SHM_LEN_LOW | VIRTIO_MMIO_SHM_LEN_HIGH => u32::MAX,
             _ => 0,
         }
     }
@@ -342,6 +345,25 @@ impl MutEventSubscriber for Transport {
             // Only this thread reads it.
             kick.read().ok();
             self.notified(index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vm_memory::GuestMemoryMmap;
+
+    use super::*;
+    use crate::virtio::rng::Rng;
+
+    #[test]
+    fn there_are_no_shared_memory_regions() {
+        let memory = Ram::new(GuestMemoryMmap::new());
+        let mut transport = Transport::new(Box::new(Rng), memory).expect("event descriptors");
+        for register in [VIRTIO_MMIO_SHM_LEN_LOW, VIRTIO_MMIO_SHM_LEN_HIGH] {
+            let mut length = [0; 4];
+            transport.read(register.into(), &mut length);
+            assert_eq!(length, [0xff; 4]);
         }
     }
 }

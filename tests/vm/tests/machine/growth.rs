@@ -8,7 +8,10 @@ use crate::balloon::{resident_mib, wait};
 use crate::container::Bundle;
 
 /// For the machine alone.
-pub(crate) const CASES: &[Case] = &[("growth_machine", machine)];
+pub(crate) const CASES: &[Case] = &[
+    ("growth_machine", machine),
+    ("growth_costs_nothing_before", costs_nothing_before),
+];
 /// With containers in it.
 pub(crate) const CONTAINER_CASES: &[Case] = &[("growth_update", update)];
 
@@ -71,6 +74,23 @@ fn machine() {
     for device in stats["devices"].as_array().into_iter().flatten() {
         assert_eq!(device["errors"], 0, "{stats}");
     }
+}
+
+/// 64 GiB that may come beside none.
+fn costs_nothing_before() {
+    let costs = |growth_mib: u32| {
+        let guest = Guest::boot(|config, _| {
+            config.memory_mib = 192;
+            config.growth_mib = growth_mib;
+        });
+        let stats = guest.control("stats");
+        let entered_us = stats["entered_us"].as_u64().expect("it runs");
+        let free = guest.run("grep MemAvailable /proc/meminfo");
+        (resident_mib(&guest), entered_us, free)
+    };
+    let (without, with) = (costs(0), costs(64 << 10));
+    println!("resident MiB, microseconds to the kernel, guest: {without:?} and {with:?}");
+    assert!(with.0 < without.0 + 8, "{without:?} and {with:?}");
 }
 
 fn update() {

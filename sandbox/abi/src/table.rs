@@ -109,7 +109,7 @@ macro_rules! for_each_syscall {
 58 vfork emulate(process::vfork) "Complete." test "process::vfork";
 59 execve emulate(exec::execve) "ELF programs and #! scripts; ETXTBSY protects the program, found by its name, and not its interpreter; set-user-ID and file capabilities take effect on guest credentials only. EMFILE when the descriptor table is full to the hard limit." test "exec::execve";
 60 exit emulate(process::exit) "Complete." test "process::exit";
-61 wait4 native "Complete." test "process::wait4";
+61 wait4 emulate(wait::wait4) "Complete." test "process::wait4";
 62 kill emulate(signal::kill) "Complete; permission is decided by guest credentials. A group of which only some may be signalled gets the signal without the sender's pid." test "signal::kill";
 63 uname emulate(system::uname) "Shows the container's host name and the kernel release the sandbox presents." test "system::uname";
 64 semget emulate(ipc::semget) "System V semaphores of the container's own IPC namespace; owner and permission are the guest's." test "ipc::semget";
@@ -149,7 +149,7 @@ macro_rules! for_each_syscall {
 98 getrusage native "Complete." test "process::getrusage";
 99 sysinfo emulate(system::sysinfo) "Memory follows the container's cgroup limits, load averages are those of /proc/loadavg." test "system::sysinfo";
 100 times native "Complete." test "time::times";
-101 ptrace refuse(EPERM) "Not available: a tracer could take a process out of the app kernel's hands." test "refused::ptrace";
+101 ptrace emulate(ptrace::ptrace) "With the transport `notify`, of processes of the container, by guest credentials and capabilities; the app kernel is the host's tracer and carries the requests out. Register sets are those of general, floating-point and extended state; PTRACE_O_SUSPEND_SECCOMP fails with EPERM, requests on seccomp filters with EACCES, on system call dispatch and restartable sequences with EIO; SIGCHLD for a stop says that it was sent by kill(2); CLONE_PTRACE is refused. With the transport `ptrace`, whose tracer every process has already, all fails with EPERM." test "ptrace::ptrace";
 102 getuid emulate(cred::getuid) "Complete." test "cred::getuid";
 103 syslog refuse(EPERM) "Not available: the kernel log is the host's." test "refused::syslog";
 104 getgid emulate(cred::getgid) "Complete." test "cred::getgid";
@@ -295,7 +295,7 @@ macro_rules! for_each_syscall {
 244 mq_notify native "Complete." test "ipc::mq_notify";
 245 mq_getsetattr native "Complete." test "ipc::mq_getsetattr";
 246 kexec_load refuse(EPERM) "Not available." test "refused::kexec_load";
-247 waitid native "Complete, except that si_uid is the sandbox's host user." test "process::waitid";
+247 waitid emulate(wait::waitid) "Complete, except that si_uid is the sandbox's host user." test "process::waitid";
 248 add_key refuse(ENOSYS) "Not available: keyrings are not separated by namespaces." test "refused::add_key";
 249 request_key refuse(ENOSYS) "Not available: keyrings are not separated by namespaces." test "refused::request_key";
 250 keyctl refuse(ENOSYS) "Not available: keyrings are not separated by namespaces." test "refused::keyctl";

@@ -42,6 +42,12 @@ pub fn scheduling() -> ContinueToken {
     token()
 }
 
+/// wait4(2), waitid(2): whom they wait for is in registers, and the host tells of the caller's own children only. What
+/// pointers say is where the answer goes in the caller's memory.
+pub fn waiting() -> ContinueToken {
+    token()
+}
+
 /// personality(2): one integer.
 pub fn personality() -> ContinueToken {
     token()

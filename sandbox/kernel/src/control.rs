@@ -84,10 +84,14 @@ fn end(kernel: &Kernel, init: &Guest) -> Result<Termination, BootError> {
         .map_err(BootError::host("waitpid for the init process"))
 }
 
-/// The transport has waited for the init process first. It says how that ended a moment after.
+/// The transport, or the thread that traces for guests, has waited for the init process first. It says how that ended a moment after.
 fn collected(kernel: &Kernel) -> Result<caisson_sys::guest::Ended, Errno> {
     for _ in 0..COLLECTED.as_millis() {
-        if let Some(status) = kernel.gateway.collected() {
+        let status = kernel
+            .gateway
+            .collected()
+            .or_else(|| kernel.tracer.collected());
+        if let Some(status) = status {
             return caisson_sys::guest::Ended::from_status(status).ok_or(Errno::CHILD);
         }
         std::thread::sleep(Duration::from_millis(1));
@@ -209,7 +213,7 @@ fn adopt(
 pub fn take_in(kernel: &Arc<Kernel>, pid: i32, listener: Option<OwnedFd>) -> Result<(), BootError> {
     let new = kernel
         .gateway
-        .take_in(pid, listener, kernel.host_proc())
+        .take_in(pid, listener, kernel)
         .map_err(BootError::host("take in a guest process"))?;
     match new {
         Some(transport) => serve::start(kernel, transport).map_err(BootError::Thread),

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use caisson_sys::namespace::PidNamespace;
+use caisson_sys::namespace::{PidNamespace, ThreadIds};
 use caisson_sys::user_namespace::Ids;
 use caisson_wire::FilterFacts;
 
@@ -18,6 +18,7 @@ use crate::shortfall::Shortfalls;
 use crate::strace::Strace;
 use crate::system::Names;
 use crate::task::{Births, Directory, Host, Process, Running, Table, Thread, lock};
+use crate::tracer::Tracer;
 use crate::transport::Gateway;
 use crate::walkers::Walkers;
 
@@ -66,6 +67,8 @@ pub struct Kernel {
     pub aio: crate::syscall::aio::Grants,
     pub gate: Gate,
     pub parked: Parked,
+    /// ptrace(2) among guests.
+    pub tracer: Arc<Tracer>,
     pub facts: SystemFacts,
     pub load: crate::proc::Load,
     /// Device number of each synthetic file system (/proc, /sys) of the container, and the magic number that
@@ -95,6 +98,11 @@ impl Kernel {
         let thread = crate::task::discover_thread(&self.table, &self.births, self.host(), tid)?;
         self.watch.add(&thread.process);
         Ok(thread)
+    }
+
+    /// What the thread of host id `tid` is called among guests. `ESRCH` if it is gone.
+    pub fn ids_of(&self, tid: i32) -> Result<ThreadIds, rustix::io::Errno> {
+        crate::task::ids_of(self.host(), tid)
     }
 
     fn host(&self) -> Host<'_> {

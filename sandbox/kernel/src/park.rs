@@ -189,16 +189,35 @@ fn check_one(kernel: &Kernel, waiting: &Waiting) {
         }
         return;
     }
+    end_one(waiting, !gone);
+}
+
+/// End a call whose worker runs, unless it has just been answered.
+fn end_one(waiting: &Waiting, still_waits: bool) {
+    let worker = waiting.worker.load(Ordering::Acquire);
     if worker == 0 || waiting.claimed.swap(true, Ordering::AcqRel) {
         return;
     }
-    if !gone
+    if still_waits
         && let Err(error) = waiting.transport.interrupt(&waiting.incoming)
         && error != Errno::SRCH
     {
         tracing::debug!(tid = waiting.incoming.tid, %error, "cannot interrupt a parked call");
     }
     caisson_sys::signal::wake_thread(worker);
+}
+
+impl Parked {
+    /// End the parked call of a thread, if it has one, because its tracer wants it to stop: it restarts.
+    pub fn interrupt(&self, tid: i32) {
+        let found = lock(&self.calls)
+            .values()
+            .find(|waiting| waiting.incoming.tid == tid)
+            .cloned();
+        if let Some(waiting) = found {
+            end_one(&waiting, waiting.transport.still_waits(&waiting.incoming));
+        }
+    }
 }
 
 /// Whether an unblocked signal waits for the thread, from `/proc/TID/status`.

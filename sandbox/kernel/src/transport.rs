@@ -15,6 +15,8 @@ use rustix::io::Errno;
 
 use caisson_wire::TransportKind;
 
+use crate::kernel::Kernel;
+
 use notify::Notify;
 use ptrace::Ptrace;
 
@@ -48,15 +50,18 @@ impl Gateway {
         &self,
         pid: i32,
         listener: Option<OwnedFd>,
-        host_proc: BorrowedFd<'_>,
+        kernel: &Arc<Kernel>,
     ) -> Result<Option<Arc<dyn Transport>>, Errno> {
         match (self, listener) {
-            (Gateway::Notify, Some(listener)) => Ok(Some(Arc::new(Notify::new(listener)))),
+            (Gateway::Notify, Some(listener)) => {
+                let transport = Notify::new(listener, Arc::downgrade(kernel));
+                Ok(Some(Arc::new(transport)))
+            }
             (Gateway::Ptrace(tracer), None) => {
                 if let Some(tracer) = tracer.get() {
                     return tracer.adopt(pid).map(|()| None);
                 }
-                let host_proc = host_proc.try_clone_to_owned().map_err(|_| Errno::MFILE)?;
+                let host_proc = kernel.host_proc.try_clone().map_err(|_| Errno::MFILE)?;
                 let new = tracer.get_or_init(|| Arc::new(Ptrace::new(pid, host_proc)));
                 Ok(Some(new.clone()))
             }
@@ -135,6 +140,12 @@ pub trait Transport: Send + Sync {
     /// Answer an open with the descriptor `fd` of a terminal, which the guest has, and have the caller try to make
     /// it its controlling terminal before it goes on.
     fn answer_terminal(&self, call: &Incoming, fd: i32) -> Result<(), Errno>;
+    /// Answer the loader's last call: the program starts at `entry`, with its stack at `stack`. `ENOSYS`, and the call
+    /// still waits, if nobody traces the thread, which then goes there by itself.
+    fn start_program(&self, call: &Incoming, entry: u64, stack: u64) -> Result<(), Errno> {
+        let _ = (call, entry, stack);
+        Err(Errno::NOSYS)
+    }
     /// End the waiting call because a signal is due: it restarts or fails with EINTR by Linux's rules.
     fn interrupt(&self, call: &Incoming) -> Result<(), Errno>;
     /// Whether the call still waits, and so its thread id still means that thread.

@@ -151,6 +151,10 @@ impl Call<'_> {
                         let number = CString::new(object.as_raw_fd().to_string())
                             .map_err(|_| Errno::INVAL)?;
                         let own = self.kernel.own_descriptors()?;
+                        if self.kernel.is_guest_proc(object.as_fd())? {
+                            // /proc/PID/mem, which is opened only after a look at who asks.
+                            return Err(Errno::ACCESS);
+                        }
                         if rustix::fs::fstat(&object)?.st_uid == self.kernel.ids.host_uid() {
                             // A pipe, socket or memfd that a guest process made natively: on the host it belongs
                             // to all guests' common id, which is none that a guest can have.
@@ -204,6 +208,14 @@ impl Kernel {
                 )
             }
         }
+    }
+
+    /// Whether a file is one of the host's procfs that shows the guests' processes.
+    fn is_guest_proc(&self, fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+        let Some(proc) = self.guest_proc.get() else {
+            return Ok(false);
+        };
+        Ok(rustix::fs::fstat(fd)?.st_dev == rustix::fs::fstat(&**proc)?.st_dev)
     }
 
     /// `/proc/thread-self/fd` of the host for the calling thread.

@@ -7,7 +7,7 @@ use rustix::event::epoll;
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
-use crate::task::{Process, Table};
+use crate::task::Process;
 
 const STACK_BYTES: usize = 64 << 10;
 
@@ -39,14 +39,15 @@ impl Watch {
             .stack_size(STACK_BYTES)
             .spawn(move || {
                 loop {
-                    kernel.watch.sweep(&kernel.table);
+                    kernel.watch.sweep(&kernel);
                 }
             })
             .map(drop)
     }
 
     /// Wait for processes that have ended, and remove them.
-    fn sweep(&self, table: &Table) {
+    fn sweep(&self, kernel: &Kernel) {
+        let table = &kernel.table;
         let mut events: Vec<epoll::Event> = Vec::with_capacity(64);
         if let Err(error) = epoll::wait(&self.0, rustix::buffer::spare_capacity(&mut events), None)
             && error != Errno::INTR
@@ -61,6 +62,7 @@ impl Watch {
                 epoll::delete(&self.0, &process.pidfd).ok();
             }
             table.remove_process(pid);
+            kernel.tracer.process_gone(pid, None);
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The order of steps is what experiments have shown to work with sibling threads, vfork, signals
 //! and `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`; do not reorder. The calling thread becomes the tracer
-//! for the duration of one call, and always ends as nobody's tracer.
+//! for the duration of one call, and always ends as nobody's tracer. The exception are the functions of [`held`], for
+//! threads that the calling one traces in a guest's name.
 
 use rustix::io::Errno;
 
@@ -12,6 +13,8 @@ use crate::notify::{Cloexec, Listener, Notification};
 use crate::passing;
 use crate::raw::check;
 use crate::trace::{self, Registers, request as ptrace};
+
+pub mod held;
 
 const ERESTARTSYS: i32 = 512;
 const ERESTARTNOINTR: i32 = 513;
@@ -44,7 +47,13 @@ pub fn exec(
     together: Option<Together>,
 ) -> Result<(), Errno> {
     let stopped = stop(listener, call, ERESTARTNOINTR)?;
-    let mut user = stopped.registers()?;
+    stopped.set_registers(&to_exec(stopped.registers()?, registers))?;
+    drop(together);
+    stopped.detach()
+}
+
+/// The registers of a thread that is to restart its call as the loader's execution.
+fn to_exec(mut user: Registers, registers: ExecRegisters) -> Registers {
     user.orig_rax = libc::SYS_execveat as u64;
     user.rdi = registers.loader as u64;
     user.rsi = registers.empty_path;
@@ -53,9 +62,7 @@ pub fn exec(
     user.r8 = libc::AT_EMPTY_PATH as u64;
     user.r9 = registers.secret;
     user.rax = -i64::from(ERESTARTNOINTR) as u64;
-    stopped.set_registers(&user)?;
-    drop(together);
-    stopped.detach()
+    user
 }
 
 /// Abort a notified call that has blocked for long because a signal is waiting for its thread: the call
@@ -72,10 +79,14 @@ pub fn interrupt(listener: &Listener, call: &Notification) -> Result<(), Errno> 
 /// waiting; with its signals held back, so that no handler comes between.
 pub fn answer_terminal(listener: &Listener, call: &Notification, fd: i32) -> Result<(), Errno> {
     let stopped = stop(listener, call, ERESTARTNOINTR)?;
-    let errand = Errand::begin(&stopped)?;
-    errand.attempt(libc::SYS_ioctl, [fd as u64, libc::TIOCSCTTY, 0, 0, 0, 0])?;
-    errand.end(i64::from(fd))?;
+    take_terminal(&stopped, fd)?;
     stopped.detach()
+}
+
+fn take_terminal(stopped: &Stopped, fd: i32) -> Result<(), Errno> {
+    let errand = Errand::begin(stopped)?;
+    errand.attempt(libc::SYS_ioctl, [fd as u64, libc::TIOCSCTTY, 0, 0, 0, 0])?;
+    errand.end(i64::from(fd))
 }
 
 /// Answer a notified call with the descriptor that waits as a message in `socket`, a socket that is already in the guest:
@@ -92,7 +103,13 @@ pub fn answer_with_received(
 ) -> Result<i64, Errno> {
     let stopped = stop(listener, call, ERESTARTNOINTR)?;
     let together = Together::hold(call.tid);
-    let errand = Errand::begin(&stopped)?;
+    let result = take_received(&stopped, socket, cloexec)?;
+    drop(together);
+    stopped.detach().map(|()| result)
+}
+
+fn take_received(stopped: &Stopped, socket: i32, cloexec: Cloexec) -> Result<i64, Errno> {
+    let errand = Errand::begin(stopped)?;
     let result = match receive(&errand, socket, cloexec) {
         Err(Errno::SRCH) => return Err(Errno::SRCH),
         Err(error) => {
@@ -101,9 +118,7 @@ pub fn answer_with_received(
         }
         Ok(()) => i64::from(socket),
     };
-    errand.end(result)?;
-    drop(together);
-    stopped.detach().map(|()| result)
+    errand.end(result).map(|()| result)
 }
 
 /// Have the thread receive the descriptor and put it in the socket's place.
@@ -203,6 +218,16 @@ impl Errand<'_> {
 /// A thread that is seized and in its interrupt stop.
 struct Stopped {
     tid: i32,
+    grip: Grip,
+}
+
+/// Since when a thread is traced by the calling one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grip {
+    /// For this moment; if it dies, it is to be reaped here.
+    Moment,
+    /// Before and after: whoever waits for its stops also learns of its end.
+    Held,
 }
 
 fn stop(listener: &Listener, call: &Notification, restart: i32) -> Result<Stopped, Errno> {
@@ -225,7 +250,10 @@ fn stop(listener: &Listener, call: &Notification, restart: i32) -> Result<Stoppe
         // A signal-delivery stop came first: hand the signal on and wait for ours.
         ptrace(libc::PTRACE_CONT, tid, libc::WSTOPSIG(status) as u64)?;
     }
-    let stopped = Stopped { tid };
+    let stopped = Stopped {
+        tid,
+        grip: Grip::Moment,
+    };
     if let Err(error) = sent {
         stopped.detach()?;
         return Err(error);
@@ -255,7 +283,7 @@ impl Stopped {
         let mut signal = 0;
         loop {
             self.unless_dead(ptrace(libc::PTRACE_SINGLESTEP, self.tid, signal))?;
-            let status = wait(self.tid)?;
+            let status = self.wait()?;
             if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
                 return Err(Errno::SRCH);
             }
@@ -273,10 +301,18 @@ impl Stopped {
         self.unless_dead(ptrace(libc::PTRACE_DETACH, self.tid, 0))
     }
 
+    /// Its next stop; `ESRCH` for its end.
+    fn wait(&self) -> Result<i32, Errno> {
+        if self.grip == Grip::Held && trace::ends_next(self.tid) {
+            return Err(Errno::SRCH);
+        }
+        wait(self.tid)
+    }
+
     /// A SIGKILL may end the thread between any two steps; the tracer must then reap it, or the guest's
     /// own parent waits for ever.
     fn unless_dead<R>(&self, result: Result<R, Errno>) -> Result<R, Errno> {
-        if matches!(result, Err(Errno::SRCH)) {
+        if matches!(result, Err(Errno::SRCH)) && self.grip == Grip::Moment {
             reap(self.tid);
         }
         result

@@ -7,7 +7,15 @@ use rustix::io::Errno;
 
 use crate::raw::check;
 
+pub mod guest;
+
 pub type Registers = libc::user_regs_struct;
+
+/// All zero.
+pub fn no_registers() -> Registers {
+    // SAFETY: all-zero is a valid value of this plain struct of integers.
+    unsafe { std::mem::zeroed() }
+}
 
 /// What a thread did that its tracer hears of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +110,26 @@ fn message(tid: i32) -> i32 {
     if done.is_ok() { message as i32 } else { 0 }
 }
 
+/// Wait until this thread has something to tell, and leave it to be told. Whether that is its end.
+pub fn ends_next(tid: i32) -> bool {
+    // SAFETY: all-zero is a valid siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT | libc::__WALL;
+    loop {
+        // SAFETY: waitid fills the live siginfo_t.
+        match check(unsafe { libc::waitid(libc::P_PID, tid as u32, &raw mut info, options) }.into())
+        {
+            Ok(_) => break,
+            Err(Errno::INTR) => {}
+            Err(_) => return true,
+        }
+    }
+    matches!(
+        info.si_code,
+        libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED
+    )
+}
+
 /// Let a stopped thread go on, with a signal if that is not 0.
 pub fn resume(tid: i32, signal: i32) -> Result<(), Errno> {
     request(libc::PTRACE_CONT, tid, signal as u64)
@@ -128,8 +156,7 @@ pub fn interrupt(tid: i32) -> Result<(), Errno> {
 }
 
 pub fn registers(tid: i32) -> Result<Registers, Errno> {
-    // SAFETY: all-zero is a valid value of this plain struct of integers.
-    let mut user: Registers = unsafe { std::mem::zeroed() };
+    let mut user = no_registers();
     // SAFETY: PTRACE_GETREGS fills a user_regs_struct at the data pointer, which is live.
     check(unsafe {
         libc::ptrace(

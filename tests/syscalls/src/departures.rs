@@ -42,7 +42,7 @@ const fn departure(
 
 const ZEROCOPY: &str = "memory of the network is not mapped into guests";
 
-const MEMORY: &str = "/proc/PID/mem, pagemap and numa_maps are not there";
+const MEMORY: &str = "/proc/PID/pagemap and numa_maps are not there";
 const NAME: &str =
     "a name written to /proc/PID/comm is shown there, but prctl is native and keeps its own";
 
@@ -54,19 +54,13 @@ const DEPARTURES: &[Departure] = &[
     departure("procfs::link.link", None, FUSE),
     departure("procfs::symlink.symlink", None, FUSE),
     departure("procfs::rmdir.rmdir", None, FUSE),
-    departure("procfs::open.mem", None, MEMORY),
     departure("procfs::read.numa_maps", None, MEMORY),
     departure("procfs::stat.numa_maps", None, MEMORY),
     departure("procfs::open.numa_maps", None, MEMORY),
-    departure("procfs::read.child_mem", None, MEMORY),
     departure("procfs::read.child_pagemap", None, MEMORY),
-    departure("procfs::read.init_mem", None, MEMORY),
     departure("procfs::read.init_pagemap", None, MEMORY),
-    departure("procfs::read.other_user_mem", None, MEMORY),
     departure("procfs::read.other_user_pagemap", None, MEMORY),
-    departure("procfs::read.stranger_mem", None, MEMORY),
     departure("procfs::read.stranger_pagemap", None, MEMORY),
-    departure("procfs::read.to_root_mem", None, MEMORY),
     departure("procfs::read.to_root_pagemap", None, MEMORY),
     departure("procfs::read.other_user_syscall", None, FUSE),
     departure("procfs::read.other_user_personality", None, FUSE),

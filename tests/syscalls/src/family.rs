@@ -55,6 +55,7 @@ pub const PLAIN_FAMILIES: &[&str] = &[
     "children",
     "image",
     "foreign",
+    "ptrace",
     "mounting",
     "aio",
     "interface",

@@ -141,6 +141,12 @@ impl Guests for View {
             .unwrap_or_default()
     }
 
+    fn tracer(&self, tid: u32) -> u32 {
+        self.kernel
+            .get()
+            .map_or(0, |kernel| kernel.tracer.of_guest(tid as i32) as u32)
+    }
+
     fn set_hostname(&self, name: &str) -> Result<(), Errno> {
         let kernel = self.kernel.get().ok_or(Errno::EPERM)?;
         lock(&kernel.names).host = name.to_owned();

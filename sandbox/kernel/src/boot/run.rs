@@ -217,6 +217,7 @@ fn make_kernel(prepared: Prepared, boot: &mut Boot) -> Result<Kernel, BootError>
         load: Default::default(),
         gate: Gate::default(),
         parked: Default::default(),
+        tracer: Default::default(),
         facts,
         synthetic: synthetic_devices(),
         watch: Watch::new().map_err(BootError::host("epoll_create1"))?,

@@ -75,8 +75,10 @@ pub fn first_exec(call: &mut Call<'_>, spec: &ProcessSpec) -> Result<(), Errno> 
 }
 
 fn after(call: &Call<'_>, program: &Program) -> Result<AfterExec, Errno> {
-    let no_new_privs = call.process().no_new_privs.load(Ordering::Acquire);
-    after_exec(&call.credentials(), program.privileges, no_new_privs)
+    let process = call.process();
+    let gains_nothing =
+        process.no_new_privs.load(Ordering::Acquire) || call.kernel.tracer.restrains(process.pid);
+    after_exec(&call.credentials(), program.privileges, gains_nothing)
 }
 
 fn start(

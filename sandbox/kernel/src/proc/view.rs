@@ -72,6 +72,12 @@ pub trait Guests: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The process that traces thread `tid`, both of the guest's pid namespace; 0 for none.
+    fn tracer(&self, tid: u32) -> u32 {
+        let _ = tid;
+        0
+    }
+
     /// A guest that may (fsuid 0 and CAP_SYS_ADMIN were checked) wrote /proc/sys/kernel/hostname.
     fn set_hostname(&self, name: &str) -> Result<(), Errno>;
 }

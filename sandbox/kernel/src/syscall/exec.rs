@@ -99,7 +99,10 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
     if !runs_loader(call)? {
         return Err(Errno::NOSYS);
     }
-    let [buffer, length, ..] = call.incoming.args;
+    let [buffer, length, entry, stack, ..] = call.incoming.args;
+    if buffer == 0 && length == 0 {
+        return program_is_mapped(call, entry, stack);
+    }
     let process = call.process().clone();
     let mut slot = lock(&process.exec);
     let plan = slot.as_mut().ok_or(Errno::NOSYS)?;
@@ -114,7 +117,8 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
         room.restore();
     }
     let (program, interpreter) = descriptors?;
-    let mut answer = exec::header(plan, program, interpreter);
+    let traced = call.kernel.tracer.holds(call.incoming.tid);
+    let mut answer = exec::header(plan, program, interpreter, traced);
     let inline = plan.strings_bytes() as usize <= crate::exec::wire::INLINE_STRINGS;
     if inline {
         answer.extend_from_slice(&plan.strings());
@@ -143,7 +147,19 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
         Arc::new(credentials),
     );
     call.kernel.table.only_leader_remains(Arc::new(leader));
+    call.kernel
+        .tracer
+        .process_gone(process.pid, Some(process.pid));
     Ok(Reply::ZERO)
+}
+
+/// The last that the loader of a traced process says.
+fn program_is_mapped(call: &Call<'_>, entry: u64, stack: u64) -> Result<Reply, Errno> {
+    match call.transport.start_program(&call.incoming, entry, stack) {
+        // The thread was killed; nobody waits for an answer.
+        Ok(()) | Err(Errno::SRCH | Errno::NOENT) => Ok(Reply::Answered),
+        Err(error) => Err(error),
+    }
 }
 
 /// Descriptors of the program and its interpreter.

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::iovec::{Cursor, MOST_BYTES, Part, Whose, parts, total};
 use crate::call::Call;
 use crate::reply::Reply;
-use crate::task::{Capability, Credentials, Process};
+use crate::task::{Capability, Credentials, Process, Thread};
 
 /// Copied at a time.
 const BLOCK: usize = 64 << 10;
@@ -161,8 +161,22 @@ fn find(call: &Call<'_>, guest_pid: i32) -> Result<Arc<Process>, Errno> {
 }
 
 /// As for attaching to it, and to read its memory: `PTRACE_MODE_ATTACH_REALCREDS`.
-fn may_attach(call: &Call<'_>, target: &Arc<Process>) -> Result<(), Errno> {
+pub(super) fn may_attach(call: &Call<'_>, target: &Arc<Process>) -> Result<(), Errno> {
     may_look(call, target)
+}
+
+/// The same for one thread.
+pub(super) fn may_attach_to(
+    call: &Call<'_>,
+    process: &Process,
+    target: &Thread,
+) -> Result<(), Errno> {
+    let dumpable = process.dumpable.load(Ordering::Acquire);
+    if permits(&call.credentials(), &target.credentials(), dumpable) {
+        Ok(())
+    } else {
+        Err(Errno::PERM)
+    }
 }
 
 /// `PTRACE_MODE_REALCREDS`: by the caller's real ids and permitted capabilities.
@@ -171,12 +185,7 @@ fn may_look(call: &Call<'_>, target: &Arc<Process>) -> Result<(), Errno> {
         return Ok(());
     }
     let thread = call.kernel.table.thread_of(target.pid).ok_or(Errno::SRCH)?;
-    let dumpable = target.dumpable.load(Ordering::Acquire);
-    if permits(&call.credentials(), &thread.credentials(), dumpable) {
-        Ok(())
-    } else {
-        Err(Errno::PERM)
-    }
+    may_attach_to(call, target, &thread)
 }
 
 fn permits(caller: &Credentials, target: &Credentials, dumpable: bool) -> bool {

@@ -3,6 +3,7 @@
 //! The file is opened by the app kernel with the guest's rights and put into the guest.
 
 mod fifo;
+mod memory;
 mod terminal;
 
 use std::ffi::{CStr, CString};
@@ -235,6 +236,11 @@ fn give(call: &mut Call<'_>, request: &Request, file: OwnedFd) -> Result<Reply, 
         return give_path(call, file, cloexec);
     }
     let stat = fstat(&file)?;
+    if call.kernel.synthetic_magic(stat.st_dev) == Some(libc::PROC_SUPER_MAGIC)
+        && let Some(node) = crate::proc::memory_of_node(stat.st_ino)
+    {
+        return memory::open(call, node, request.flags).map(|file| Reply::Fd(file, cloexec));
+    }
     let kind = FileType::from_raw_mode(stat.st_mode);
     let wants_nonblock = request.flags.contains(OFlags::NONBLOCK);
     match kind {

@@ -11,7 +11,7 @@ use crate::call::Call;
 use crate::reply::Reply;
 use crate::task::{Birth, RECENT};
 
-/// Namespaces are not a guest's to make; ptrace of others is refused altogether.
+/// Namespaces are not a guest's to make; `CLONE_PTRACE` is of no use beside PTRACE_O_TRACECLONE.
 const REFUSED: u64 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWUTS
@@ -70,5 +70,8 @@ pub fn exit(call: &mut Call<'_>) -> Result<Reply, Errno> {
     if call.incoming.tid != call.process().pid {
         call.kernel.table.remove_thread(call.incoming.tid);
     }
+    call.kernel
+        .tracer
+        .thread_gone(call.process().pid, call.incoming.tid);
     Ok(Reply::Continue(audited::exit()))
 }

@@ -21,7 +21,7 @@ use crate::task::Process;
 use crate::transport::ContinueToken;
 
 use target::Target;
-pub use target::{find_process, group as members_of_group, process_of_pidfd};
+pub use target::{find_process, group as members_of_group, group_of, process_of_pidfd};
 
 pub fn kill(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let (pid, signal) = (call.int(0), call.int(1));

@@ -35,10 +35,7 @@ pub fn thread(
     if let Some(known) = table.thread(tid) {
         return Ok(known);
     }
-    let ids = match host.guest_pids {
-        Some(namespace) => namespace.ids(tid)?,
-        None => ids_by_status(host.proc, tid)?,
-    };
+    let ids = ids_of(host, tid)?;
     if let Some(process) = table
         .process(ids.tgid)
         .filter(|process| !process.has_ended())
@@ -81,6 +78,14 @@ pub fn thread(
     ))))
 }
 
+/// What a living thread is called among guests; `ESRCH`.
+pub fn ids_of(host: Host<'_>, tid: i32) -> Result<ThreadIds, Errno> {
+    match host.guest_pids {
+        Some(namespace) => namespace.ids(tid),
+        None => ids_by_status(host.proc, tid),
+    }
+}
+
 /// Credentials of a thread of `process` that has made no call yet: those of the first thread, which that one cannot
 /// have changed without a call.
 fn unseen(table: &Table, process: &Process) -> Arc<Credentials> {
@@ -95,26 +100,33 @@ fn unseen(table: &Table, process: &Process) -> Arc<Credentials> {
 pub fn everyone(table: &Table, births: &Births, host: Host<'_>) -> Vec<Arc<Thread>> {
     let mut found = Vec::new();
     for process in table.processes() {
-        for tid in threads_of(host.proc, process.pid) {
-            for child in children_of(host.proc, process.pid, tid) {
-                if table.process(child).is_none() {
-                    found.extend(thread(table, births, host, child));
-                }
+        for child in children_of_process(host.proc, process.pid) {
+            if table.process(child).is_none() {
+                found.extend(thread(table, births, host, child));
             }
         }
     }
     found
 }
 
+/// Host pids of the children of all threads of a process, also of those that have ended and were not waited for.
+pub fn children_of_process(host_proc: BorrowedFd<'_>, pid: i32) -> Vec<i32> {
+    threads_of(host_proc, pid)
+        .into_iter()
+        .flat_map(|tid| children_of(host_proc, pid, tid))
+        .collect()
+}
+
 /// Processes that one thread has made, or was given when another thread of its process ended.
-fn children_of(host_proc: BorrowedFd<'_>, pid: i32, tid: i32) -> Vec<i32> {
+pub fn children_of(host_proc: BorrowedFd<'_>, pid: i32, tid: i32) -> Vec<i32> {
     let text = read(host_proc, &format!("{pid}/task/{tid}/children")).unwrap_or_default();
     text.split_ascii_whitespace()
         .filter_map(|pid| pid.parse().ok())
         .collect()
 }
 
-fn threads_of(host_proc: BorrowedFd<'_>, pid: i32) -> Vec<i32> {
+/// Host ids of the threads of a process.
+pub fn threads_of(host_proc: BorrowedFd<'_>, pid: i32) -> Vec<i32> {
     let Ok(directory) = openat(
         host_proc,
         format!("{pid}/task"),

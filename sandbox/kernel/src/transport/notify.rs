@@ -4,6 +4,7 @@ mod crowd;
 mod hold;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Weak};
 
 use caisson_sys::notify::{Cloexec, Listener, Notification};
 use caisson_sys::passing;
@@ -13,21 +14,25 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::{ContinueToken, Incoming, Transport};
+use crate::kernel::Kernel;
+use crate::tracer::Tracees;
 
 use crowd::Crowd;
 use hold::Hold;
 
 #[derive(Debug)]
 pub struct Notify {
-    listener: Listener,
+    listener: Arc<Listener>,
+    kernel: Weak<Kernel>,
     crowd: Crowd,
     hold: Hold,
 }
 
 impl Notify {
-    pub fn new(listener: OwnedFd) -> Notify {
+    pub fn new(listener: OwnedFd, kernel: Weak<Kernel>) -> Notify {
         Notify {
-            listener: Listener::new(listener),
+            listener: Arc::new(Listener::new(listener)),
+            kernel,
             crowd: Crowd::new(),
             hold: Hold::new(),
         }
@@ -58,6 +63,28 @@ impl Notify {
     ) -> Result<(), Errno> {
         self.crowd
             .answer(&self.listener, call.tid, || send(&self.listener))
+    }
+
+    /// Bring the thread of `call` to a stop: here, or, if a guest traces it, where all such threads are traced. `EPERM`
+    /// from here means that it is stopped there for another reason just now.
+    fn surgery<R: Send + 'static>(
+        &self,
+        call: &Incoming,
+        here: impl FnOnce(&Listener, &Notification) -> Result<R, Errno>,
+        there: impl FnOnce(&mut Tracees, &Listener, &Notification) -> Result<R, Errno> + Send + 'static,
+    ) -> Result<R, Errno> {
+        let notification = notification(call);
+        let kernel = self.kernel.upgrade().ok_or(Errno::SRCH)?;
+        if !kernel.tracer.holds(call.tid) {
+            match here(&self.listener, &notification) {
+                Err(Errno::PERM) if kernel.tracer.is_used() => {}
+                result => return result,
+            }
+        }
+        let listener = self.listener.clone();
+        kernel.tracer.ask(&kernel, move |tracees| {
+            there(tracees, &listener, &notification)
+        })?
     }
 
     /// Whether the last process under the filter is gone.
@@ -140,23 +167,47 @@ impl Transport for Notify {
         let number = self.donate(call, inside.as_fd(), Cloexec::Yes)?;
         // The guest's copy is to be the last one, before it goes on.
         drop((fd, inside, outside));
-        match surgery::answer_with_received(&self.listener, &notification(call), number, cloexec) {
+        let answered = self.surgery(
+            call,
+            |listener, call| surgery::answer_with_received(listener, call, number, cloexec),
+            move |tracees, listener, call| {
+                tracees.answer_with_received(listener, call, number, cloexec)
+            },
+        );
+        match answered {
             Err(Errno::SRCH) => Err(Errno::NOENT),
             result => result,
         }
     }
 
     fn exec(&self, call: &Incoming, registers: ExecRegisters) -> Result<(), Errno> {
-        let together = self.hold.for_stop(call.tid);
-        surgery::exec(&self.listener, &notification(call), registers, together)
+        self.surgery(
+            call,
+            |listener, call| surgery::exec(listener, call, registers, self.hold.for_stop(call.tid)),
+            move |tracees, listener, call| tracees.exec(listener, call, registers),
+        )
     }
 
     fn answer_terminal(&self, call: &Incoming, fd: i32) -> Result<(), Errno> {
-        surgery::answer_terminal(&self.listener, &notification(call), fd)
+        self.surgery(
+            call,
+            |listener, call| surgery::answer_terminal(listener, call, fd),
+            move |tracees, listener, call| tracees.answer_terminal(listener, call, fd),
+        )
+    }
+
+    fn start_program(&self, call: &Incoming, entry: u64, stack: u64) -> Result<(), Errno> {
+        self.surgery(
+            call,
+            |_, _| Err(Errno::NOSYS),
+            move |tracees, listener, call| tracees.start_program(listener, call, entry, stack),
+        )
     }
 
     fn interrupt(&self, call: &Incoming) -> Result<(), Errno> {
-        surgery::interrupt(&self.listener, &notification(call))
+        self.surgery(call, surgery::interrupt, |tracees, listener, call| {
+            tracees.interrupt(listener, call)
+        })
     }
 
     fn still_waits(&self, call: &Incoming) -> bool {

@@ -1,13 +1,12 @@
 //! The ptrace transport: the filter stops a guest thread under ptrace(2) where user notification would have notified.
 //!
 //! All of ptrace belongs to one thread, the one that calls [`Transport::receive`], and so serves. What other threads
-//! want of a guest (answers of parked calls, the start of a process) is done by it at their request ([`desk`]). A call
+//! want of a guest (answers of parked calls, the start of a process) is done by it at their request ([`crate::desk`]). A call
 //! waits as long as its thread is left in its stop. Calls are changed or skipped by way of registers, which a guest
 //! cannot touch meanwhile; the host kernel asks the filter again about a changed call.
 //!
 //! Must never: let a guest's memory decide what the sandbox's secret is given to, or wait for a guest that may run on.
 
-mod desk;
 mod door;
 mod inject;
 mod tracees;
@@ -24,12 +23,12 @@ use caisson_sys::trace;
 use rustix::io::Errno;
 
 use super::{ContinueToken, Incoming, Transport};
+use crate::desk::Desk;
 use crate::task::lock;
-use desk::Desk;
 use tracees::{Tracees, gone};
 
 pub struct Ptrace {
-    desk: Desk,
+    desk: Desk<Tracees>,
     tracees: Mutex<Tracees>,
     /// The calls that wait, by thread: read by all threads.
     calls: Mutex<HashMap<i32, u64>>,

@@ -63,6 +63,29 @@ pub(crate) fn is_network(index: u8) -> bool {
     entry(index).is_ok_and(|entry| matches!(entry.source, Source::Network))
 }
 
+/// A file /proc/PID/mem or /proc/PID/task/TID/mem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MemoryNode {
+    pub(crate) pid: i32,
+    /// 0 for that of the process.
+    pub(crate) tid: i32,
+}
+
+/// The one that has this node number.
+pub(crate) fn memory_of_node(number: u64) -> Option<MemoryNode> {
+    match Node::from_number(number)? {
+        Node::Process {
+            pid,
+            tid,
+            entry: index,
+        } if entry(index).ok()?.name == "mem" => Some(MemoryNode {
+            pid: i32::try_from(pid).ok()?,
+            tid: i32::try_from(tid).ok()?,
+        }),
+        _ => None,
+    }
+}
+
 /// Is this one of the directories of descriptors?
 fn descriptors(index: u8) -> Option<bool> {
     match entry(index).ok()?.name {

@@ -24,6 +24,7 @@ pub(super) fn stat(subject: &Subject<'_>) -> Result<Vec<u8>, Errno> {
         boot_ticks,
         permitted,
         running: subject.is_reader(),
+        traced: subject.context.guests.tracer(subject.thread()) != 0,
     };
     Ok(rewrite(subject.thread(), name, fields, &view).into_bytes())
 }
@@ -40,6 +41,8 @@ struct View {
     boot_ticks: u64,
     permitted: bool,
     running: bool,
+    /// By a guest.
+    traced: bool,
 }
 
 /// Name and the fields behind it; the name itself may hold parentheses and spaces.
@@ -63,7 +66,7 @@ fn rewrite(pid: u32, name: &str, fields: &str, view: &View) -> String {
             }
             STATE if view.running => made += "R",
             // Stopped by the app kernel, while it serves a call.
-            STATE if field == "t" => made += "S",
+            STATE if field == "t" && !view.traced => made += "S",
             _ if view.permitted => made += field,
             _ if CODE.contains(&position) => made += "1",
             _ if ADDRESSES.contains(&position) => made += "0",
@@ -96,6 +99,15 @@ mod tests {
             ..View::default()
         };
         assert_eq!(rewrite(12, name, &traced, &view), LINE);
+        // One that a guest traces is stopped for that guest.
+        let view = View {
+            traced: true,
+            ..view
+        };
+        assert_eq!(
+            rewrite(12, name, &traced, &view),
+            LINE.replacen(" S ", " t ", 1)
+        );
     }
 
     #[test]
@@ -109,6 +121,7 @@ mod tests {
                 boot_ticks: 4000,
                 permitted: true,
                 running: false,
+                traced: false,
             },
         );
         assert_eq!(made, LINE.replace(" 5000 ", " 1000 "));

@@ -20,6 +20,7 @@ pub(super) fn status(subject: &Subject<'_>) -> Result<Vec<u8>, Errno> {
         name: given,
         running: subject.is_reader(),
         filtered: subject.context.system().filtered,
+        tracer: subject.context.guests.tracer(subject.thread()),
     };
     Ok(rewrite(&text, &changes, &facts).into_bytes())
 }
@@ -31,6 +32,8 @@ struct Changes {
     running: bool,
     /// By one filter, the configuration's: those of the sandbox are not the guest's.
     filtered: bool,
+    /// 0 if no guest traces it.
+    tracer: u32,
 }
 
 fn ids(ids: &Ids) -> String {
@@ -46,7 +49,6 @@ fn own(name: &str, facts: &ProcessFacts) -> Option<String> {
     let mask = |mask: u64| format!("{mask:016x}");
     Some(match name {
         "Umask" => format!("{:04o}", facts.umask),
-        "TracerPid" => "0".to_owned(),
         "Uid" => ids(&facts.uid),
         "Gid" => ids(&facts.gid),
         // Linux ends the line with a blank, also where there are none.
@@ -76,8 +78,11 @@ fn rewrite(text: &str, changes: &Changes, facts: &ProcessFacts) -> String {
             }
             "Seccomp_filters" => Some(u32::from(changes.filtered).to_string()),
             "State" if changes.running => Some("R (running)".to_owned()),
+            "TracerPid" => Some(changes.tracer.to_string()),
             // Stopped by the app kernel, while it serves a call.
-            "State" if value.starts_with('t') => Some("S (sleeping)".to_owned()),
+            "State" if value.starts_with('t') && changes.tracer == 0 => {
+                Some("S (sleeping)".to_owned())
+            }
             _ => own(name, facts),
         };
         let _ = match own {

@@ -15,7 +15,7 @@ const CAP_SYS_RESOURCE: u32 = 24;
 pub(super) fn is_writable(name: &str) -> bool {
     matches!(
         name,
-        "comm" | "oom_score_adj" | "oom_adj" | "coredump_filter" | "timerslack_ns"
+        "comm" | "mem" | "oom_score_adj" | "oom_adj" | "coredump_filter" | "timerslack_ns"
     )
 }
 

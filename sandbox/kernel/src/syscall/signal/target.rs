@@ -106,6 +106,11 @@ fn pids(guest_proc: BorrowedFd<'_>) -> Result<Vec<i32>, Errno> {
         .collect())
 }
 
+/// The process group of a process, both in the guest's namespace.
+pub fn group_of(call: &Call<'_>, guest_pid: i32) -> Result<i32, Errno> {
+    ids(call, guest_pid).map(|ids| ids.group)
+}
+
 struct Ids {
     group: i32,
     session: i32,

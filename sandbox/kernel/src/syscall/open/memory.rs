@@ -1,0 +1,42 @@
+//! /proc/PID/mem: the host's own file, opened in the guests' procfs once the server of /proc has let the caller pass.
+//!
+//! As on Linux the descriptor is bound to the memory that the process had when it was opened, and gives nothing of a
+//! program executed later. It must never be opened anew by a link of /proc, which would ask nobody (`walk.rs`).
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
+
+use crate::call::Call;
+use crate::proc::MemoryNode;
+
+/// What of the caller's flags matters to the file.
+const FLAGS: OFlags = OFlags::from_bits_retain(
+    (libc::O_ACCMODE | libc::O_APPEND | libc::O_NONBLOCK | libc::O_SYNC | libc::O_DSYNC) as u32,
+);
+
+/// `EACCES` if the process is one that the caller may not trace: asked again for what it is once the file is open.
+pub(super) fn open(call: &mut Call<'_>, node: MemoryNode, flags: OFlags) -> Result<OwnedFd, Errno> {
+    call.servant.assume_self()?;
+    let proc = call.kernel.guest_proc.get().ok_or(Errno::NOENT)?;
+    let path = match node.tid {
+        0 => format!("{}/mem", node.pid),
+        tid => format!("{}/task/{tid}/mem", node.pid),
+    };
+    let process = call
+        .kernel
+        .process_by_guest_pid(node.pid)
+        .ok_or(Errno::NOENT)?;
+    let file = openat(
+        proc.as_fd(),
+        path,
+        (flags & FLAGS) | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    if process.has_ended() {
+        return Err(Errno::NOENT);
+    }
+    crate::syscall::foreign::may_attach(call, &process).map_err(|_| Errno::ACCESS)?;
+    Ok(file)
+}

@@ -1,0 +1,57 @@
+//! Answers to calls for which their thread is brought to a stop, where a tracer of the guest's holds it, or held it a
+//! moment ago.
+
+use caisson_sys::notify::{Cloexec, Listener, Notification};
+use caisson_sys::signal;
+use caisson_sys::surgery::{self, held};
+use rustix::io::Errno;
+
+use super::tracees::Tracees;
+
+impl Tracees {
+    pub fn answer_terminal(
+        &mut self,
+        listener: &Listener,
+        call: &Notification,
+        fd: i32,
+    ) -> Result<(), Errno> {
+        if !self.by_tid.contains_key(&call.tid) {
+            return surgery::answer_terminal(listener, call, fd);
+        }
+        let (_, late) = held::answer_terminal(listener, call, fd)?;
+        self.errand_done(call, late);
+        Ok(())
+    }
+
+    pub fn answer_with_received(
+        &mut self,
+        listener: &Listener,
+        call: &Notification,
+        socket: i32,
+        cloexec: Cloexec,
+    ) -> Result<i64, Errno> {
+        if !self.by_tid.contains_key(&call.tid) {
+            return surgery::answer_with_received(listener, call, socket, cloexec);
+        }
+        let (result, late) = held::answer_with_received(listener, call, socket, cloexec)?;
+        self.errand_done(call, late);
+        Ok(result)
+    }
+
+    fn errand_done(&mut self, call: &Notification, late: held::Late) {
+        if let Some(tracee) = self.by_tid.get(&call.tid) {
+            for signal in late {
+                signal::send_to_thread(tracee.pid, call.tid, signal).ok();
+            }
+        }
+        self.call_ends(call.tid, call.nr);
+    }
+
+    pub fn interrupt(&mut self, listener: &Listener, call: &Notification) -> Result<(), Errno> {
+        let Some(tracee) = self.by_tid.get_mut(&call.tid) else {
+            return surgery::interrupt(listener, call);
+        };
+        tracee.own_trap = true;
+        held::interrupt(listener, call)
+    }
+}

@@ -1,0 +1,187 @@
+//! What the host tells of tracees.
+
+use caisson_sys::trace::guest as host;
+
+use super::tracee::{Exec, Scene, State, Tracee};
+use super::tracees::Tracees;
+
+/// wait(2)'s status of a stop.
+pub(super) const fn stopped(signal: i32, event: i32) -> i32 {
+    event << 16 | signal << 8 | 0x7f
+}
+
+/// Set in the signal of a stop at a system call, of those who ask for that.
+const CALL: i32 = 0x80;
+
+impl Tracees {
+    pub(super) fn event(&mut self, tid: i32, status: i32) {
+        if self.kicked.contains(&tid) {
+            self.kicked.remove(&tid);
+            if libc::WIFSTOPPED(status) {
+                let signal = if status >> 16 == 0 {
+                    libc::WSTOPSIG(status)
+                } else {
+                    0
+                };
+                host::detach(tid, signal as u64).ok();
+            }
+            return;
+        }
+        if !self.by_tid.contains_key(&tid) {
+            if libc::WIFSTOPPED(status) {
+                self.early.insert(tid, status);
+            } else {
+                self.early.remove(&tid);
+            }
+            return;
+        }
+        if libc::WIFSTOPPED(status) {
+            self.stop_event(tid, status);
+        } else {
+            self.ended(tid, status);
+        }
+    }
+
+    fn stop_event(&mut self, tid: i32, status: i32) {
+        let (signal, event) = (libc::WSTOPSIG(status), status >> 16);
+        let Some(tracee) = self.by_tid.get_mut(&tid) else {
+            return;
+        };
+        if matches!(tracee.exec, Exec::Starting(_)) {
+            return self.starting(tid, status);
+        }
+        if event == libc::PTRACE_EVENT_EXEC {
+            return self.executed_unasked(tid);
+        }
+        if tracee.leaving {
+            let deliver = event == 0 && signal & CALL == 0;
+            return self.leave(tid, if deliver { signal as u64 } else { 0 });
+        }
+        if event != libc::PTRACE_EVENT_STOP {
+            // Any other stop takes the place of one that an interruption was to bring.
+            tracee.own_trap = false;
+            tracee.wants_trap = false;
+        }
+        if let Exec::Loading(loading) = &mut tracee.exec {
+            if event == 0 && signal & CALL == 0 {
+                loading.late.push(signal);
+            }
+            host::resume(tid, host::Resume::Continue, 0).ok();
+            return;
+        }
+        match event {
+            libc::PTRACE_EVENT_STOP if signal == libc::SIGTRAP => self.trap(tid, status),
+            libc::PTRACE_EVENT_STOP => {
+                let status = if tracee.seized {
+                    status
+                } else {
+                    stopped(signal, 0)
+                };
+                self.present(tid, status, Scene::Real);
+            }
+            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
+                self.made(tid, status);
+            }
+            libc::PTRACE_EVENT_VFORK_DONE => {
+                tracee.message = Some(tracee.vfork_child);
+                self.present(tid, status, Scene::Real);
+            }
+            libc::PTRACE_EVENT_EXIT => self.present_real(tid, status),
+            0 if signal == libc::SIGTRAP | CALL => {
+                let status = if tracee.has(libc::PTRACE_O_TRACESYSGOOD) {
+                    status
+                } else {
+                    stopped(libc::SIGTRAP, 0)
+                };
+                self.present_real(tid, status);
+            }
+            0 => self.present_real(tid, status),
+            // Nothing else was asked for.
+            _ => self.go_on(tid),
+        }
+    }
+
+    /// With the host's own message.
+    fn present_real(&mut self, tid: i32, status: i32) {
+        if let Some(tracee) = self.by_tid.get_mut(&tid) {
+            tracee.message = None;
+        }
+        self.present(tid, status, Scene::Real);
+    }
+
+    /// A stop for no other reason than that it was interrupted, is new, or may go on after a stop of its group.
+    fn trap(&mut self, tid: i32, status: i32) {
+        let Some(tracee) = self.by_tid.get_mut(&tid) else {
+            return;
+        };
+        let is_new = std::mem::take(&mut tracee.is_new);
+        let ours = std::mem::take(&mut tracee.own_trap);
+        let wanted = std::mem::take(&mut tracee.wants_trap);
+        if is_new && !tracee.seized {
+            self.present(tid, stopped(libc::SIGSTOP, 0), Scene::New);
+        } else if tracee.seized && (wanted || !ours) {
+            self.present_real(tid, status);
+        } else {
+            self.go_on(tid);
+        }
+    }
+
+    /// It has made another thread or process, which is traced as well.
+    fn made(&mut self, tid: i32, status: i32) {
+        let new = host::message(tid).unwrap_or(0) as i32;
+        let ids = self.ids(new);
+        let Some(maker) = self.by_tid.get_mut(&tid) else {
+            return;
+        };
+        let message = ids.map_or(0, |ids| ids.inner_tid as u64);
+        maker.message = Some(message);
+        if status >> 16 == libc::PTRACE_EVENT_VFORK {
+            maker.vfork_child = message;
+        }
+        let (owner, seized, options) = (maker.owner, maker.seized, maker.options);
+        if let Ok(ids) = ids {
+            let is_child = self.parent_of(ids.tgid) == Some(owner.pid);
+            self.add(Tracee {
+                tid: new,
+                pid: ids.tgid,
+                guest_tid: ids.inner_tid,
+                owner,
+                is_child,
+                is_ours: false,
+                seized,
+                options,
+                mode: host::Resume::Continue,
+                state: State::Running,
+                message: None,
+                own_trap: false,
+                wants_trap: false,
+                is_new: true,
+                leaving: false,
+                vfork_child: 0,
+                exec: Exec::No,
+            });
+        }
+        self.present(tid, status, Scene::Real);
+        if let Some(status) = self.early.remove(&new) {
+            self.event(new, status);
+        }
+    }
+
+    fn ended(&mut self, tid: i32, status: i32) {
+        let Some(tracee) = self.forget(tid) else {
+            return;
+        };
+        if let Exec::Starting(_) = tracee.exec {
+            self.drop_plan(tracee.pid, tid);
+        }
+        if tracee.is_ours && tid == tracee.pid {
+            // Nobody else has been told.
+            self.tracer().collect(status);
+        }
+        // The host tells its parent now. If that is the tracer there is nothing to add.
+        let told_by_host = tracee.is_child && tid == tracee.pid;
+        if !tracee.leaving && !told_by_host {
+            self.report_end(&tracee, status);
+        }
+    }
+}

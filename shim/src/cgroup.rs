@@ -78,12 +78,21 @@ impl Hierarchy {
 impl Cgroup {
     /// Find the groups of the container whose process is `pid` and whose config has `cgroups_path`.
     pub(crate) fn find(cgroups_path: &str, pid: u32) -> Option<Cgroup> {
-        let mountinfo = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let membership = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        Cgroup::of(cgroups_path, &membership)
+    }
+
+    /// Those that exist below `path`, whoever is in them.
+    pub(crate) fn named(path: &str) -> Option<Cgroup> {
+        Cgroup::of(path, "")
+    }
+
+    fn of(cgroups_path: &str, membership: &str) -> Option<Cgroup> {
+        let mountinfo = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let all = hierarchies(&mountinfo);
         let v1: HashMap<String, PathBuf> = all
             .iter()
-            .filter_map(|hierarchy| Some((hierarchy, hierarchy.folder(cgroups_path, &membership)?)))
+            .filter_map(|hierarchy| Some((hierarchy, hierarchy.folder(cgroups_path, membership)?)))
             .flat_map(|(hierarchy, folder)| {
                 hierarchy
                     .controllers
@@ -98,7 +107,7 @@ impl Cgroup {
         let unified = all
             .iter()
             .find(|hierarchy| hierarchy.controllers.is_empty())?;
-        Some(Cgroup::V2(unified.folder(cgroups_path, &membership)?))
+        Some(Cgroup::V2(unified.folder(cgroups_path, membership)?))
     }
 }
 

@@ -21,6 +21,7 @@ mod logger;
 mod mount;
 mod oom;
 mod options;
+mod pod;
 mod poller;
 mod process;
 mod reaper;

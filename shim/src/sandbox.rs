@@ -10,14 +10,14 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use containerd_shim_protos::protobuf::CodedInputStream;
-use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::sandbox_api::{CreateSandboxRequest, WaitSandboxResponse};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use crate::cgroup::Cgroup;
 use crate::error::ShimError;
 use crate::events::timestamp;
+use crate::pod::PodConfig;
 use crate::reaper::{Exit, Reaper};
 use crate::sync::lock;
 use crate::ttrpc::server::Reply;
@@ -35,7 +35,7 @@ struct State {
 
 pub(crate) struct Sandbox {
     pub(crate) id: String,
-    hostname: String,
+    config: PodConfig,
     netns: String,
     state: Mutex<State>,
 }
@@ -49,13 +49,9 @@ pub(crate) struct Snapshot {
 
 impl Sandbox {
     pub(crate) fn new(request: &CreateSandboxRequest) -> Result<Sandbox, ShimError> {
-        let hostname = request
-            .options
-            .as_ref()
-            .map_or(Ok(String::new()), hostname)?;
         Ok(Sandbox {
             id: request.sandbox_id.clone(),
-            hostname,
+            config: PodConfig::decode(request.options.as_ref())?,
             netns: request.netns_path.clone(),
             state: Mutex::default(),
         })
@@ -100,7 +96,7 @@ impl Sandbox {
         let mut command = Command::new(program);
         command
             .args(["-id", &self.id, "-netns", &self.netns])
-            .args(["-hostname", &self.hostname, "hold"])
+            .args(["-hostname", &self.config.hostname, "hold"])
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::from(tells))
             .stderr(Stdio::from(complains));
@@ -136,6 +132,11 @@ impl Sandbox {
         state.life_line = None;
     }
 
+    /// The control group of the whole pod, if it was given one.
+    pub(crate) fn cgroup(&self) -> Option<Cgroup> {
+        Cgroup::named(&self.config.cgroup_path())
+    }
+
     pub(crate) fn wait(&self, reply: Reply) {
         let mut state = lock(&self.state);
         match state.exit {
@@ -160,22 +161,4 @@ fn wait_response(exit: Exit) -> WaitSandboxResponse {
         exited_at: timestamp(exit.at),
         ..WaitSandboxResponse::default()
     }
-}
-
-/// Field 2 of CRI's PodSandboxConfig, which the CRI plugin sends as the options.
-fn hostname(options: &Any) -> Result<String, ShimError> {
-    let mut hostname = String::new();
-    if !options.type_url.ends_with("PodSandboxConfig") {
-        return Ok(hostname);
-    }
-    let mut input = CodedInputStream::from_bytes(&options.value);
-    while let Some(tag) = input.read_raw_tag_or_eof()? {
-        match (tag >> 3, tag & 7) {
-            (2, 2) => hostname = input.read_string()?,
-            (_, 0) => drop(input.read_uint64()?),
-            (_, 2) => drop(input.read_bytes()?),
-            (_, _) => break, // the message has no others
-        }
-    }
-    Ok(hostname)
 }

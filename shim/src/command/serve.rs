@@ -19,6 +19,9 @@ use crate::{limits, logger, socket};
 
 /// How long the end of the shim waits for calls that are still at work.
 const LAST_CALLS: Duration = Duration::from_secs(5);
+/// How long connections stay open after the last answer. containerd's client of ttrpc, woken late, finds the answer and the
+/// end of the connection together, and may take the end for what it was waiting for.
+const LAST_ANSWER: Duration = Duration::from_millis(100);
 /// How long the end of the shim waits for containerd to take the last events.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
 
@@ -55,5 +58,6 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
     calls.finish(LAST_CALLS);
     publisher.flush(LAST_EVENTS);
     socket::remove(Path::new(&flags.socket));
+    std::thread::sleep(LAST_ANSWER);
     Ok(())
 }

@@ -145,7 +145,9 @@ impl TaskApi {
             "SandboxStatus" => answer(shim, &payload, reply, Service::sandbox_status),
             "PingSandbox" => answer(shim, &payload, reply, Service::ping_sandbox),
             "ShutdownSandbox" => answer(shim, &payload, reply, Service::shutdown_sandbox),
-            // SandboxMetrics: a sandbox has no control group of its own; its containers have.
+            "SandboxMetrics" => {
+                answer_on_thread(shim, method, payload, reply, Service::sandbox_metrics);
+            }
             _ => {
                 let name = format!("{}/{method}", sandbox::SERVICE);
                 reply.fail(&ShimError::NoSuchMethod(name));

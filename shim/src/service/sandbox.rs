@@ -1,13 +1,14 @@
 //! The sandbox API, for handlers with `sandboxer = "shim"`: a pod without a pause container.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use containerd_shim_protos::protobuf::{Message, MessageField};
 use containerd_shim_protos::sandbox_api::{
     CreateSandboxRequest, CreateSandboxResponse, PingRequest, PingResponse, PlatformRequest,
-    PlatformResponse, SandboxStatusRequest, SandboxStatusResponse, ShutdownSandboxRequest,
-    ShutdownSandboxResponse, StartSandboxRequest, StartSandboxResponse, StopSandboxRequest,
-    StopSandboxResponse, WaitSandboxRequest,
+    PlatformResponse, SandboxMetricsRequest, SandboxMetricsResponse, SandboxStatusRequest,
+    SandboxStatusResponse, ShutdownSandboxRequest, ShutdownSandboxResponse, StartSandboxRequest,
+    StartSandboxResponse, StopSandboxRequest, StopSandboxResponse, WaitSandboxRequest,
 };
 use containerd_shim_protos::types::platform::Platform;
 
@@ -15,6 +16,7 @@ use super::Service;
 use crate::error::ShimError;
 use crate::events::timestamp;
 use crate::sandbox::Sandbox;
+use crate::stats;
 use crate::sync::lock;
 use crate::ttrpc::server::Reply;
 
@@ -118,6 +120,24 @@ impl Service {
                 .map_or_else(MessageField::none, |exit| timestamp(exit.at)),
             ..SandboxStatusResponse::default()
         })
+    }
+
+    /// What all of the pod uses, in the control group that it was given: the sandbox has none of its own.
+    pub(super) fn sandbox_metrics(
+        &self,
+        request: SandboxMetricsRequest,
+    ) -> Result<SandboxMetricsResponse, ShimError> {
+        let sandbox = self.sandbox(&request.sandbox_id)?;
+        let cgroup = sandbox.cgroup().ok_or(ShimError::WrongState {
+            action: "measure",
+            state: "without linux.cgroup_parent",
+        })?;
+        let mut response = SandboxMetricsResponse::default();
+        let metrics = response.metrics.mut_or_insert_default();
+        metrics.timestamp = timestamp(SystemTime::now());
+        metrics.id = request.sandbox_id;
+        metrics.data = MessageField::some(stats::read(&cgroup)?);
+        Ok(response)
     }
 
     pub(super) fn ping_sandbox(&self, request: PingRequest) -> Result<PingResponse, ShimError> {

@@ -2,9 +2,11 @@
 //! answer. No suite of Debian has such a containerd yet, so the test asks in its place.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use caisson_shim_tests::{SOON, binaries, eventually};
 use containerd_shim_protos::api::{ConnectRequest, ConnectResponse, ShutdownRequest};
@@ -106,7 +108,13 @@ fn params_are_answered_with_a_result_and_task_v3() {
         id: id.clone(),
         ..ShutdownRequest::default()
     };
+    // Another client, who is not asked, sees when the shim lets go.
+    let idle = UnixStream::connect(address.trim_start_matches("unix://")).expect("connect");
+    idle.set_read_timeout(Some(Duration::from_millis(20)))
+        .expect("a timeout");
     call(&client, "containerd.task.v3.Task", "Shutdown", &shutdown);
+    let still_open = (&idle).read(&mut [0]).expect_err("nothing to read yet");
+    assert_eq!(still_open.kind(), ErrorKind::WouldBlock);
     eventually("the shim is gone", || {
         !fs::exists(format!("/proc/{}/exe", pids[0])).unwrap_or(false)
     });

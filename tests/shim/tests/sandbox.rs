@@ -5,7 +5,16 @@ use std::fs;
 use std::path::PathBuf;
 
 use caisson_shim_tests::cri::{CONTAINER, Cri, EXITED, POD, Pod};
-use caisson_shim_tests::{Containerd, Handler, Plugins, Release, assert_nothing_left, eventually};
+use caisson_shim_tests::{
+    Containerd, Handler, Plugins, Release, SOON, assert_nothing_left, eventually,
+};
+use containerd_shim_protos::cgroups::metrics as v1;
+use containerd_shim_protos::cgroups_v2::metrics as v2;
+use containerd_shim_protos::protobuf::Message;
+use containerd_shim_protos::sandbox_api::SandboxMetricsRequest;
+use containerd_shim_protos::sandbox_sync::SandboxClient;
+use containerd_shim_protos::ttrpc::Client;
+use containerd_shim_protos::ttrpc::context::with_duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 fn text(bytes: &[u8]) -> String {
@@ -123,6 +132,56 @@ fn a_kill_of_the_shim_takes_the_pod_along() {
                 ended && pod.status().state != 0
             });
             pod.remove();
+        }
+    });
+}
+
+#[test]
+fn a_pod_is_measured_by_its_control_group() {
+    each_release_with_sandboxes(|containerd, cri| {
+        let parent = format!("/{}", containerd.unique("pod"));
+        let pod = Pod::run_below(containerd, cri, "sandboxed", "measured", &parent);
+        let pod = pod.expect("RunPodSandbox");
+        let one = pod.container("one", &["sleep", "1001"]);
+        for id in [&pod.id, &one] {
+            containerd.expect_gone(id);
+        }
+        let address = sandbox_bundle(containerd, &pod.id).join("address");
+        let address = fs::read_to_string(address).expect("the shim's address");
+        let shim = SandboxClient::new(Client::connect(address.trim()).expect("connect"));
+        let ask = |sandbox_id: &str| {
+            let request = SandboxMetricsRequest {
+                sandbox_id: sandbox_id.to_owned(),
+                ..SandboxMetricsRequest::default()
+            };
+            shim.sandbox_metrics(with_duration(SOON), &request)
+        };
+        let metrics = ask(&pod.id).expect("SandboxMetrics").metrics;
+        assert_eq!(metrics.id, pod.id);
+        assert!(metrics.timestamp.seconds > 0);
+        let memory = match metrics.data.type_url.as_str() {
+            "io.containerd.cgroups.v1.Metrics" => {
+                let read = v1::Metrics::parse_from_bytes(&metrics.data.value);
+                read.expect("metrics").memory.usage.usage
+            }
+            "io.containerd.cgroups.v2.Metrics" => {
+                let read = v2::Metrics::parse_from_bytes(&metrics.data.value);
+                read.expect("metrics").memory.usage
+            }
+            other => panic!("metrics of another type: {other}"),
+        };
+        assert!(memory > 0, "nothing is used");
+        assert!(ask("another").is_err());
+        pod.remove();
+        for root in fs::read_dir("/sys/fs/cgroup").expect("cgroups").flatten() {
+            let group = root.path().join(&parent[1..]);
+            if group.exists() {
+                fs::remove_dir(&group).expect("an empty group");
+            }
+        }
+        let unified = PathBuf::from(format!("/sys/fs/cgroup{parent}"));
+        if unified.exists() {
+            fs::remove_dir(&unified).expect("an empty group");
         }
     });
 }

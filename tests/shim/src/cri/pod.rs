@@ -65,25 +65,32 @@ impl Pod<'_> {
         namespaces: NamespaceOption,
         annotations: &[(&str, &str)],
     ) -> Result<Pod<'a>, Box<Status>> {
-        let config = SandboxConfig {
-            metadata: Some(Metadata {
-                name: name.to_owned(),
-                uid: containerd.unique(name),
-                namespace: "default".to_owned(),
-            }),
-            hostname: name.to_owned(),
-            log_directory: containerd.path(name).to_string_lossy().into_owned(),
-            annotations: annotations
-                .iter()
-                .map(|&(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
-            linux: Some(LinuxSandbox {
-                security_context: Some(SandboxSecurity {
-                    namespace_options: Some(namespaces.clone()),
-                }),
-                ..LinuxSandbox::default()
-            }),
-        };
+        let config = described(containerd, name, &namespaces, annotations);
+        Pod::run_described(cri, handler, namespaces, config)
+    }
+
+    /// In a control group for the whole pod, as a kubelet gives one to each.
+    pub fn run_below<'a>(
+        containerd: &Containerd,
+        cri: &'a Cri,
+        handler: &str,
+        name: &str,
+        cgroup_parent: &str,
+    ) -> Result<Pod<'a>, Box<Status>> {
+        let namespaces = NamespaceOption::default();
+        let mut config = described(containerd, name, &namespaces, &[]);
+        if let Some(linux) = &mut config.linux {
+            cgroup_parent.clone_into(&mut linux.cgroup_parent);
+        }
+        Pod::run_described(cri, handler, namespaces, config)
+    }
+
+    fn run_described<'a>(
+        cri: &'a Cri,
+        handler: &str,
+        namespaces: NamespaceOption,
+        config: SandboxConfig,
+    ) -> Result<Pod<'a>, Box<Status>> {
         let request = RunSandboxRequest {
             config: Some(config.clone()),
             runtime_handler: handler.to_owned(),
@@ -277,6 +284,33 @@ impl Drop for Pod<'_> {
                 let _failing_anyway: Result<Empty, _> = self.cri.call(method, request);
             }
         }
+    }
+}
+
+fn described(
+    containerd: &Containerd,
+    name: &str,
+    namespaces: &NamespaceOption,
+    annotations: &[(&str, &str)],
+) -> SandboxConfig {
+    SandboxConfig {
+        metadata: Some(Metadata {
+            name: name.to_owned(),
+            uid: containerd.unique(name),
+            namespace: "default".to_owned(),
+        }),
+        hostname: name.to_owned(),
+        log_directory: containerd.path(name).to_string_lossy().into_owned(),
+        annotations: annotations
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        linux: Some(LinuxSandbox {
+            security_context: Some(SandboxSecurity {
+                namespace_options: Some(namespaces.clone()),
+            }),
+            ..LinuxSandbox::default()
+        }),
     }
 }
 

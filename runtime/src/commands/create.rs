@@ -48,6 +48,19 @@ pub struct Bundle {
     /// Accepted for compatibility: guests have no keyrings
     #[arg(long, hide = true)]
     pub no_new_keyring: bool,
+    /// How long the sandbox lives; no option says it
+    #[arg(skip)]
+    pub life: Life,
+}
+
+/// How long a sandbox lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Life {
+    /// As long as its container.
+    #[default]
+    Own,
+    /// No longer than the process that created it, however that ends.
+    Callers,
 }
 
 /// Where the terminal goes.
@@ -234,7 +247,10 @@ fn finish(
     fault::point("create.pid-file");
     entry.save(state)?;
     fault::point("create.saved");
-    newborn.commit()
+    match bundle.life {
+        Life::Own => newborn.commit(),
+        Life::Callers => newborn.tie(),
+    }
 }
 
 /// Written aside and renamed, so that a watcher never reads half a number.

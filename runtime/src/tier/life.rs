@@ -75,15 +75,29 @@ impl Newborn {
         Ok(Committed {
             child,
             console: self.console,
+            tie: None,
+        })
+    }
+
+    /// The sandbox goes on, and ends with the calling process or with what this returns.
+    pub fn tie(self) -> Result<Committed, RuntimeError> {
+        let mut line = self.life_line;
+        let child = line.child.take().ok_or(RuntimeError::SandboxDied)?;
+        Ok(Committed {
+            child,
+            console: self.console,
+            tie: line.socket.take(),
         })
     }
 }
 
-/// A committed sandbox as a child of this process.
+/// A complete sandbox as a child of this process.
 #[derive(Debug)]
 pub struct Committed {
     pub child: Child,
     pub console: Option<OwnedFd>,
+    /// Ends the sandbox when it is closed, if that was not committed.
+    pub tie: Option<OwnedFd>,
 }
 
 impl Drop for LifeLine {

@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use crate::RuntimeError;
 use crate::cgroup::below::Below;
+use crate::commands::r#do::answering;
 use crate::log::Format;
 use crate::namespace::Namespaces;
 use crate::process::ProcessId;
@@ -164,6 +165,7 @@ pub enum Role {
     VmExec,
     Monitor,
     Placeholder,
+    Probe,
     Share,
 }
 
@@ -175,6 +177,7 @@ impl Role {
             (vm::EXEC_NAME, Role::VmExec),
             (vm::MONITOR_NAME, Role::Monitor),
             (systemd::PROCESS_NAME, Role::Placeholder),
+            (answering::PROCESS_NAME, Role::Probe),
             (vm::SHARE_NAME, Role::Share),
         ];
         let mut found = known.into_iter().filter(|(known, _)| name == *known);
@@ -189,6 +192,7 @@ impl Role {
             Role::VmExec => vm::exec::main(arguments.map(text)),
             Role::Monitor => vm::monitor::main(arguments),
             Role::Placeholder => systemd::placeholder_main(),
+            Role::Probe => answering::main(arguments),
             Role::Share => vm::shares::main(arguments),
         }
     }

@@ -1,10 +1,11 @@
 //! Commands about the host rather than a bundle: do, install, check, features.
 
+use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use caisson_oci_tests::bundle::copy_program;
-use caisson_oci_tests::{Bundle, Done, Runtime};
+use caisson_oci_tests::{Bundle, Done, Runtime, eventually};
 use serde_json::Value;
 
 fn caisson(arguments: &[&str]) -> Output {
@@ -39,6 +40,71 @@ fn do_runs_a_command_over_a_read_only_view_of_the_host() {
         missing.stderr
     );
     assert_eq!(std::fs::read_dir(root).expect("state").count(), 0);
+}
+
+/// FUSE mounts that nobody serves, where only this test's processes see them: with /dev/fuse closed they are gone.
+#[test]
+fn do_leaves_out_mounts_that_do_not_answer() {
+    let bundle = Bundle::new("true");
+    let dead = |place: &str| {
+        format!(
+            "mkdir -p {place}; exec 5<>/dev/fuse; \
+             mount -i -t fuse -o fd=5,rootmode=40000,user_id=0,group_id=0 dead {place}; "
+        )
+    };
+    let host = format!(
+        "set -e; mount -t tmpfs host /mnt; mkdir /mnt/live; mount -t tmpfs live /mnt/live; \
+         echo alive > /mnt/live/file; {} \
+         timeout -s KILL 60 '{}' --root '{}' do -- sh -c 'cat /mnt/live/file; ls /mnt/dead' 5>&-",
+        dead("/mnt/dead"),
+        bundle.runtime.program.display(),
+        bundle.root().display()
+    );
+    let output = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", &host])
+        .stdin(Stdio::null())
+        .output()
+        .expect("unshare");
+    let done = Done::from(output).succeeded();
+    assert_eq!(done.stdout, "alive\n", "{}", done.stderr);
+    let told = "/mnt/dead: does not answer: left out";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
+}
+
+#[test]
+fn do_takes_its_sandbox_along_when_it_is_killed() {
+    let bundle = Bundle::new("true");
+    let root = bundle.root();
+    let root = root.to_str().expect("utf-8");
+    let mut command = Command::new(Runtime::caisson().program)
+        .args(["--root", root, "do", "--", "sh", "-c", "echo up; sleep 600"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("execute");
+    let mut output = command.stdout.take().expect("its output");
+    let mut up = [0; 3];
+    output.read_exact(&mut up).expect("it runs");
+    let id = format!("caisson-do-{}", command.id());
+    let running = Done::from(caisson(&["--root", root, "state", &id])).succeeded();
+    let state: Value = serde_json::from_str(&running.stdout).expect("json");
+    command.kill().expect("kill");
+    command.wait().expect("wait");
+    // Everybody who had the output open is gone.
+    let mut rest = Vec::new();
+    output.read_to_end(&mut rest).expect("the end");
+    let sandbox = format!("/proc/{}", state["pid"]);
+    eventually("the sandbox ends", || !Path::new(&sandbox).exists());
+    // The next command removes what is left.
+    Done::from(caisson(&["--root", root, "do", "true"])).succeeded();
+    assert_eq!(std::fs::read_dir(root).expect("state").count(), 0);
+    let folder = std::env::temp_dir().join(&id);
+    assert!(!folder.exists(), "{} is left", folder.display());
+    let groups = std::fs::read_dir("/sys/fs/cgroup").expect("cgroups");
+    let mut left = groups
+        .flatten()
+        .filter(|group| group.path().join(&id).exists());
+    assert!(left.next().is_none(), "a cgroup is left");
 }
 
 #[test]

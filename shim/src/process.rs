@@ -53,8 +53,10 @@ struct State {
     pid: u32,
     pidfd: Option<Arc<OwnedFd>>,
     exit: Option<Exit>,
-    /// An exit that is not told yet, because the start is not either.
+    /// An exit that is not told yet, because the start or a kill is not either.
     early_exit: Option<Exit>,
+    /// How many [`UntoldExit`]s there are.
+    holders: usize,
     waiting: Vec<Reply>,
     io: Option<Arc<ProcessIo>>,
     stdin_closed: bool,
@@ -90,6 +92,7 @@ impl Process {
                 pidfd: None,
                 exit: None,
                 early_exit: None,
+                holders: 0,
                 waiting: Vec::new(),
                 io: None,
                 stdin_closed: false,
@@ -160,18 +163,14 @@ impl Process {
         let mut state = lock(&self.state);
         state.phase = Phase::Running;
         tell(state.pid);
-        if let Some(exit) = state.early_exit.take() {
-            self.finish(&mut state, exit);
-        }
+        self.tell_early_exit(&mut state);
     }
 
     /// The start failed; the process is as it was, or has ended.
     pub(crate) fn start_failed(&self) {
         let mut state = lock(&self.state);
         state.phase = Phase::Created;
-        if let Some(exit) = state.early_exit.take() {
-            self.finish(&mut state, exit);
-        }
+        self.tell_early_exit(&mut state);
     }
 
     /// An exec whose start failed never runs again: it is stopped, with the status of a shell that
@@ -190,10 +189,24 @@ impl Process {
     /// The reaper saw the process end.
     pub(crate) fn exited(&self, exit: Exit) {
         let mut state = lock(&self.state);
-        match state.phase {
-            Phase::Starting => state.early_exit = Some(exit),
-            Phase::Created | Phase::Running => self.finish(&mut state, exit),
-            Phase::Stopped | Phase::Deleted => {}
+        if !matches!(state.phase, Phase::Stopped | Phase::Deleted) {
+            state.early_exit = Some(exit);
+            self.tell_early_exit(&mut state);
+        }
+    }
+
+    /// Tell nobody of an exit before the returned value is dropped.
+    pub(crate) fn hold_exit(self: &Arc<Self>) -> UntoldExit {
+        lock(&self.state).holders += 1;
+        UntoldExit(Arc::clone(self))
+    }
+
+    fn tell_early_exit(&self, state: &mut State) {
+        if state.phase == Phase::Starting || state.holders > 0 {
+            return;
+        }
+        if let Some(exit) = state.early_exit.take() {
+            self.finish(state, exit);
         }
     }
 
@@ -277,6 +290,17 @@ impl Process {
         state.exit = Some(exit);
         answer(&mut state.waiting, exit);
         exit
+    }
+}
+
+/// While it lives, an exit of the process is not told.
+pub(crate) struct UntoldExit(Arc<Process>);
+
+impl Drop for UntoldExit {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        state.holders -= 1;
+        self.0.tell_early_exit(&mut state);
     }
 }
 

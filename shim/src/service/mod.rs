@@ -119,7 +119,7 @@ impl Handler for TaskApi {
             "Start" => answer_on_thread(shim, method, payload, reply, Service::start),
             "Delete" => answer_on_thread(shim, method, payload, reply, Service::delete),
             "Exec" => answer(shim, &payload, reply, Service::exec),
-            "Kill" => answer_on_thread(shim, method, payload, reply, Service::kill),
+            "Kill" => on_thread(shim, method, move |shim| shim.kill(&payload, reply)),
             "Pids" => answer_on_thread(shim, method, payload, reply, Service::pids),
             "Pause" => answer_on_thread(shim, method, payload, reply, Service::pause),
             "Resume" => answer_on_thread(shim, method, payload, reply, Service::resume),
@@ -175,13 +175,19 @@ fn answer_on_thread<Request: Message, Response: Message>(
     reply: Reply,
     method: Method<Request, Response>,
 ) {
+    on_thread(service, name, move |service| {
+        answer(service, &payload, reply, method);
+    });
+}
+
+/// If there is no thread to be had, the reply is dropped with `work`, which answers the call with an error.
+fn on_thread(service: &Arc<Service>, name: &str, work: impl FnOnce(&Service) + Send + 'static) {
     let service = Arc::clone(service);
     let call = service.calls.begin();
-    // If there is no thread to be had, the reply is dropped, which answers the call with an error.
     let spawned = std::thread::Builder::new()
         .name(name.to_lowercase())
         .spawn(move || {
-            answer(&service, &payload, reply, method);
+            work(&service);
             drop(call);
         });
     if let Err(source) = spawned {

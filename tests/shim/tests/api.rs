@@ -1,6 +1,6 @@
 //! The task API itself, past containerd: what `ctr` has no command for, and the codes of errors.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use caisson_shim_tests::{Containerd, each_handler, eventually};
 use containerd_shim_protos::TaskClient;
@@ -265,12 +265,28 @@ fn a_kill_is_answered_although_the_shim_is_to_end() {
             signal: 9,
             ..KillRequest::default()
         };
-        let killing = std::thread::spawn(move || shim.kill(soon(), &request));
+        // containerd takes a kill for failed whose answer comes after the exit is told.
+        let waiting = {
+            let (shim, id) = (containerd.shim(&id), id.clone());
+            std::thread::spawn(move || {
+                let request = WaitRequest {
+                    id,
+                    ..WaitRequest::default()
+                };
+                shim.wait(soon(), &request).expect("wait");
+                Instant::now()
+            })
+        };
+        let killing = std::thread::spawn(move || (shim.kill(soon(), &request), Instant::now()));
         eventually("it stops", || {
             containerd.task_status(&id).as_deref() == Some("STOPPED")
         });
         ctr.run(&["tasks", "delete", &id]);
-        let answer = killing.join().expect("the call");
+        let (answer, answered) = killing.join().expect("the call");
         assert!(answer.is_ok(), "{answer:?}");
+        let told = waiting.join().expect("the wait");
+        // The runtime returns a second after the process has ended; both threads wake when they may.
+        let margin = Duration::from_millis(500);
+        assert!(answered < told + margin, "the exit was told first");
     });
 }

@@ -1,6 +1,14 @@
 //! Device rules: `linux.resources.devices` and what every container may do besides.
 
-use super::{Cgroup, CgroupError, io};
+mod program;
+
+use std::fs::File;
+use std::os::fd::AsFd;
+
+use caisson_sys::device_filter;
+use rustix::io::Errno;
+
+use super::{Cgroup, CgroupError, Version, io};
 use crate::spec::types::{DeviceCgroup, Spec};
 
 /// One rule in the devices controller's terms; `None` is `*`.
@@ -95,12 +103,13 @@ fn translate(rule: &DeviceCgroup) -> Rule {
     }
 }
 
-/// Write the rules to the devices controller of v1; without one the app kernel's own check stands alone.
+/// Tell the rules to Linux, for processes of the guest's that would open a device past the app kernel: by the devices
+/// controller of v1, by a program on v2. Where there is neither the app kernel's own check stands alone.
 pub fn apply(cgroup: &Cgroup, rules: &[Rule]) -> Result<(), CgroupError> {
-    let Some(group) = cgroup
-        .controller("devices")
-        .filter(|_| cgroup.version == super::Version::V1)
-    else {
+    if cgroup.version == Version::V2 {
+        return attach(cgroup, rules);
+    }
+    let Some(group) = cgroup.controller("devices") else {
         return Ok(());
     };
     let mut restricted = false;
@@ -122,6 +131,18 @@ pub fn apply(cgroup: &Cgroup, rules: &[Rule]) -> Result<(), CgroupError> {
         }
     }
     Ok(())
+}
+
+fn attach(cgroup: &Cgroup, rules: &[Rule]) -> Result<(), CgroupError> {
+    let Some(guests) = cgroup.guests() else {
+        return Ok(());
+    };
+    let folder = File::open(&guests).map_err(io(&guests, "open"))?;
+    match device_filter::attach(folder.as_fd(), &program::of(rules)) {
+        // Not for ordinary users, not below a group that has it forbidden, not in every kernel.
+        Ok(()) | Err(Errno::PERM | Errno::ACCESS | Errno::INVAL | Errno::NOSYS) => Ok(()),
+        Err(errno) => Err(io(&guests, "attach the program for devices")(errno.into())),
+    }
 }
 
 #[cfg(test)]
@@ -146,5 +167,67 @@ mod tests {
                 .iter()
                 .any(|rule| rule.to_string() == "c 1:3 rwm" && rule.allow)
         );
+    }
+
+    /// A group of cgroup v2 of the test's own, where the host has that.
+    fn group() -> Option<Cgroup> {
+        let host = crate::cgroup::host::Host::discover().ok()?;
+        let unified = host
+            .hierarchies
+            .iter()
+            .find(|hierarchy| hierarchy.unified)?;
+        let name = format!("caisson-devices-{}", std::process::id());
+        let path = unified.mount.join(&name);
+        // Ordinary users have none.
+        std::fs::create_dir(&path).ok()?;
+        std::fs::create_dir(path.join("guest")).expect("mkdir");
+        Some(Cgroup {
+            version: Version::V2,
+            name,
+            groups: vec![crate::cgroup::Group {
+                name: "unified".into(),
+                controllers: Vec::new(),
+                path,
+            }],
+            scope: None,
+        })
+    }
+
+    #[test]
+    fn linux_takes_the_program_and_keeps_to_it() {
+        let Some(cgroup) = group() else {
+            eprintln!("no cgroup v2 to make a group in: not tested");
+            return;
+        };
+        let mut spec = crate::spec::default::spec();
+        spec.linux.resources.devices.push(DeviceCgroup {
+            allow: true,
+            kind: "c".into(),
+            major: Some(1),
+            minor: Some(11),
+            access: "w".into(),
+        });
+        let applied = apply(&cgroup, &rules(&spec));
+        let join = format!(
+            "echo $$ > {}",
+            cgroup
+                .guest_dir(&cgroup.groups[0])
+                .join("cgroup.procs")
+                .display()
+        );
+        let opens = |how: &str| {
+            let script = format!("{join}; : {how}");
+            let shell = std::process::Command::new("sh")
+                .args(["-c", &script])
+                .output();
+            shell.expect("sh").status.success()
+        };
+        // /dev/zero is everybody's, /dev/kmsg may be written.
+        let told = ["< /dev/zero", "> /dev/kmsg", "< /dev/kmsg"].map(opens);
+        let before = std::fs::File::open("/dev/kmsg").is_ok();
+        cgroup.remove().expect("remove");
+        applied.expect("apply");
+        assert!(before, "outside of the group it can be read");
+        assert_eq!(told, [true, true, false]);
     }
 }

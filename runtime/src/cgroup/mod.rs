@@ -8,8 +8,8 @@
 //! * v1: the guest joins every hierarchy at `<path>`; the app kernel joins cpu, cpuacct, cpuset, memory, blkio.
 //! * v2: limits are set on `<path>`; its leaves are `<path>/guest` (pids.max, freezer, kill) and `<path>/kernel`.
 //!
-//! On v2 there is no devices controller; the device rules are enforced by the app kernel alone, which opens every
-//! device for the guest. On v1 the devices controller is set as well.
+//! The app kernel opens every device for the guest and enforces the device rules. Linux is told of them as well, by the
+//! devices controller of v1 or a BPF program on v2's leaf `guest`.
 
 pub mod below;
 pub mod devices;

@@ -11,7 +11,7 @@ use crate::fault;
 use crate::hooks;
 use crate::log::Level;
 use crate::process::ProcessId;
-use crate::rootfs::RootfsError;
+use crate::rootfs::{RootfsError, cgroups};
 use crate::spec::schedule::{self, Which};
 use crate::spec::types::Resources;
 use crate::spec::{self, Spec, process};
@@ -111,6 +111,10 @@ pub fn create(
             );
             context.log.write(Level::Warning, &text);
         }
+    }
+    for (field, place) in cgroups::asked_writable(&spec.mounts) {
+        let text = format!("{field}: \"{place}\": cgroups are mounted read-only");
+        context.log.write(Level::Warning, &text);
     }
     let listening = inherited::listening();
     let preserved = inherited::take(listening.saturating_add(bundle.preserve_fds))?;

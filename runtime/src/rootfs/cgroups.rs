@@ -1,4 +1,8 @@
 //! `/sys/fs/cgroup` of the container: its own cgroup directories, read-only.
+//!
+//! Whatever is asked for: it is the app kernel that opens files for guests, and it is not in the guests' cgroup namespace, so
+//! that Linux would not keep a guest from raising the very limits that it has (`nsdelegate`, cgroups(7)), nor from freezing
+//! the group.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -10,11 +14,30 @@ use super::options::Flags;
 use super::target::{self, Missing};
 use super::{RootfsError, at, by_descriptor};
 use crate::cgroup::Version;
+use crate::spec::types::Mount;
 
 const LOCKED: MountFlags = MountFlags::RDONLY
     .union(MountFlags::NOSUID)
     .union(MountFlags::NODEV)
     .union(MountFlags::NOEXEC);
+
+/// The field and the destination of each mount that asks for what it does not get.
+pub fn asked_writable(mounts: &[Mount]) -> impl Iterator<Item = (String, &str)> {
+    let asked = |entry: &Mount| {
+        let cgroups = matches!(entry.kind.as_str(), "cgroup" | "cgroup2");
+        cgroups && !entry.options.iter().any(|option| option == "ro")
+    };
+    let asking = mounts
+        .iter()
+        .enumerate()
+        .filter(move |(_, entry)| asked(entry));
+    asking.map(|(index, entry)| {
+        (
+            format!("mounts[{index}].options"),
+            entry.destination.as_str(),
+        )
+    })
+}
 
 /// v2: the container's directory itself. v1: a tmpfs with one directory for each hierarchy.
 pub fn attach(

@@ -12,6 +12,7 @@ pub mod allocator;
 pub mod confine;
 pub mod credentials;
 pub mod descriptor;
+pub mod device_filter;
 pub mod file;
 pub mod guest;
 pub mod landlock;

@@ -3,6 +3,8 @@
 use caisson_oci_tests::Bundle;
 use caisson_oci_tests::reference::assert_agreed;
 use serde_json::json;
+use std::path::Path;
+use std::process::Command;
 
 /// The host's /dev/fuse, which root may open any way, and no other rules than these.
 fn with_rules(rules: &serde_json::Value) -> impl Fn(&mut Bundle) {
@@ -48,4 +50,29 @@ fn an_exception_from_a_wider_rule_holds() {
     with_rules(&rules)(&mut bundle);
     let done = bundle.run();
     assert_eq!(done.stdout, "< yes\n>> no\n<> no\n", "{}", done.stderr);
+}
+
+/// The app kernel opens devices for guests. Were one to get past it, Linux knows the rules, by the devices controller or,
+/// on cgroup v2, by a program.
+#[test]
+fn linux_is_told_of_the_rules() {
+    let bundle = Bundle::new("sleep 600");
+    let id = bundle.id.as_str();
+    bundle.caisson(&["run", "-d", id]).succeeded();
+    let folders = [
+        format!("/sys/fs/cgroup/devices/{id}"),
+        format!("/sys/fs/cgroup/{id}/guest"),
+    ];
+    let group = folders.iter().find(|folder| Path::new(folder).exists());
+    let group = group.expect("the guests' cgroup");
+    let opens = |device: &str| {
+        let script = format!("echo $$ > {group}/cgroup.procs; : < {device}");
+        let shell = Command::new("sh").args(["-c", &script]).output();
+        shell.expect("sh").status.success()
+    };
+    assert!(opens("/dev/zero"));
+    assert!(std::fs::File::open("/dev/kmsg").is_ok());
+    assert!(!opens("/dev/kmsg"));
+    bundle.caisson(&["delete", "--force", id]).succeeded();
+    bundle.assert_nothing_left();
 }

@@ -187,3 +187,31 @@ fn the_hosts_null_device_is_not_a_guests_to_change() {
     assert_eq!(done.stdout, "c--x------\n");
     assert_eq!(mode(), before);
 }
+
+#[test]
+fn cgroups_are_read_only_and_who_asks_for_more_is_told() {
+    let script = "find=$(echo /sys/fs/cgroup/*/cgroup.procs /sys/fs/cgroup/cgroup.procs); \
+                  for file in $find; do [ -e $file ] && echo there && echo 0 > $file; done; \
+                  mkdir /sys/fs/cgroup/made; true";
+    for (options, told) in [
+        (json!(["ro"]), false),
+        (json!(["rw", "nosuid"]), true),
+        (json!([]), true),
+    ] {
+        let mut bundle = Bundle::new(script);
+        let mounts = bundle.config["mounts"].as_array_mut().expect("mounts");
+        mounts.retain(|mount| mount["type"] != "cgroup");
+        let field = format!("mounts[{}].options", mounts.len());
+        mounts.push(json!({
+            "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": options,
+        }));
+        let done = bundle.run().succeeded();
+        let files = done.stdout.matches("there").count();
+        assert!(files > 0, "{}", done.stderr);
+        let refused = done.stderr.matches("Read-only file system").count();
+        assert_eq!(refused, files + 1, "{}", done.stderr);
+        let warned =
+            done.stderr.contains(&field) && done.stderr.contains("cgroups are mounted read-only");
+        assert_eq!(warned, told, "{options}: {}", done.stderr);
+    }
+}

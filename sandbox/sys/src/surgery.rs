@@ -12,7 +12,7 @@ use crate::memory;
 use crate::notify::{Cloexec, Listener, Notification};
 use crate::passing;
 use crate::raw::check;
-use crate::trace::{self, Registers, request as ptrace};
+use crate::trace::{self, Next, Registers, request as ptrace};
 
 pub mod held;
 
@@ -301,9 +301,9 @@ impl Stopped {
         self.unless_dead(ptrace(libc::PTRACE_DETACH, self.tid, 0))
     }
 
-    /// Its next stop; `ESRCH` for its end.
+    /// Its next stop; `ESRCH` for its end, and if it does not come.
     fn wait(&self) -> Result<i32, Errno> {
-        if self.grip == Grip::Held && trace::ends_next(self.tid) {
+        if self.grip == Grip::Held && trace::next(self.tid) != Ok(Next::Stop) {
             return Err(Errno::SRCH);
         }
         wait(self.tid)

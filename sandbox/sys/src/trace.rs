@@ -3,6 +3,8 @@
 //! A thread may be killed at any time, also while it is stopped: every request can fail with `ESRCH`, and the end of the
 //! thread is then still to be waited for.
 
+use std::time::{Duration, Instant};
+
 use rustix::io::Errno;
 
 use crate::raw::check;
@@ -110,24 +112,42 @@ fn message(tid: i32) -> i32 {
     if done.is_ok() { message as i32 } else { 0 }
 }
 
-/// Wait until this thread has something to tell, and leave it to be told. Whether that is its end.
-pub fn ends_next(tid: i32) -> bool {
-    // SAFETY: all-zero is a valid siginfo_t.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let options = libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT | libc::__WALL;
+/// What [`next`] finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    Stop,
+    /// It has ended, or it ends and its tracer has asked to be told (`PTRACE_EVENT_EXIT`).
+    End,
+}
+
+/// How long [`next`] waits at most: a thread that was asked to stop does so at once, unless its cgroup is frozen.
+const STOPS_WITHIN: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_micros(20);
+
+/// Wait until this thread, which is about to stop, has something to tell, and leave that to be told. `ETIMEDOUT`.
+pub fn next(tid: i32) -> Result<Next, Errno> {
+    let begun = Instant::now();
     loop {
+        // SAFETY: all-zero is a valid siginfo_t.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let options = libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT | libc::WNOHANG | libc::__WALL;
         // SAFETY: waitid fills the live siginfo_t.
-        match check(unsafe { libc::waitid(libc::P_PID, tid as u32, &raw mut info, options) }.into())
-        {
-            Ok(_) => break,
-            Err(Errno::INTR) => {}
-            Err(_) => return true,
+        let looked =
+            check(unsafe { libc::waitid(libc::P_PID, tid as u32, &raw mut info, options) }.into());
+        // SAFETY: waitid has filled the fields of a child's end or stop, or left zeros.
+        let status = unsafe { info.si_status() };
+        match (looked, info.si_code) {
+            // Reaped by its own parent, or never ours.
+            (Err(error), _) if error != Errno::INTR => return Ok(Next::End),
+            (_, libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED) => return Ok(Next::End),
+            (_, libc::CLD_TRAPPED) if status >> 8 == libc::PTRACE_EVENT_EXIT => {
+                return Ok(Next::End);
+            }
+            (_, libc::CLD_TRAPPED | libc::CLD_STOPPED) => return Ok(Next::Stop),
+            _ if begun.elapsed() > STOPS_WITHIN => return Err(Errno::TIMEDOUT),
+            _ => std::thread::sleep(LOOK_AGAIN),
         }
     }
-    matches!(
-        info.si_code,
-        libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED
-    )
 }
 
 /// Let a stopped thread go on, with a signal if that is not 0.

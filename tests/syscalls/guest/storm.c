@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <sys/mount.h>
+#include <sys/ptrace.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -228,8 +229,108 @@ static void pipes(void) {
     }
 }
 
+static unsigned dice;
+
+static int one_of(int n) { return (int)((unsigned)rand_r(&dice) % (unsigned)n); }
+
+static void *calls(void *argument) {
+    for (;;) {
+        close(open("/work", O_PATH));
+        getuid();
+        millis(1);
+    }
+    return argument;
+}
+
+/* What a tracee does: calls that are answered in every way, threads, children and programs. */
+static void traced(int executes) {
+    for (;;) {
+        int what = one_of(6);
+        pthread_t thread;
+        if (what == 0) {
+            char *argv[] = {"true", NULL};
+            pid_t child = one_of(2) ? vfork() : fork();
+            if (child == 0) {
+                execve("/bin/true", argv, environment);
+                _exit(1);
+            }
+            if (child > 0) waitpid(child, NULL, 0);
+        } else if (what == 1) {
+            if (!pthread_create(&thread, NULL, calls, NULL)) pthread_detach(thread);
+        } else if (what == 2 && executes && one_of(4) == 0) {
+            char *argv[] = {"syscall-guest", "traced", NULL};
+            execve("/proc/self/exe", argv, environment);
+        } else if (what == 3) {
+            close(open("/work", O_PATH));
+        } else {
+            put("/work/traced", "x");
+        }
+    }
+}
+
+/* The program that a tracee executes. */
+FAMILY(traced) {
+    dice = (unsigned)getpid();
+    alarm(2 * SECONDS);
+    traced(0);
+}
+
+/* Any request in any state, and tracers that leave their tracees in it. */
+static void traces_once(void) {
+    static const int requests[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15, 24, 30, 31, 32, 33, 0x4200, 0x4201, 0x4202,
+        0x4203, 0x4204, 0x4205, 0x4206, 0x4207, 0x4208, 0x4209, 0x420a, 0x420b, 0x420c, 0x420d, 0x420e, 0x420f, 0x4210};
+    static const int on[] = {PTRACE_CONT, PTRACE_SYSCALL, PTRACE_SYSCALL, PTRACE_SINGLESTEP, PTRACE_DETACH};
+    static char memory[4096];
+    enum { TRACEES = 3 };
+    pid_t tracees[TRACEES];
+    dice = (unsigned)getpid();
+    alarm(2 * SECONDS);
+    for (int i = 0; i < TRACEES; i++) {
+        tracees[i] = fork();
+        if (tracees[i] == 0) {
+            dice = (unsigned)getpid();
+            alarm(2 * SECONDS);
+            if (one_of(2)) ptrace(PTRACE_TRACEME, 0, 0, 0);
+            traced(1);
+        }
+        if (one_of(2)) ptrace(one_of(2) ? PTRACE_ATTACH : PTRACE_SEIZE, tracees[i], 0, 0);
+    }
+    for (int i = 0; i < 2000 && now() < until; i++) {
+        int status;
+        pid_t found;
+        while ((found = waitpid(-1, &status, __WALL | WNOHANG)) > 0) {
+            int sent = WIFSTOPPED(status) && !(status >> 16) && WSTOPSIG(status) < 32 ? WSTOPSIG(status) : 0;
+            if (sent == SIGTRAP || sent == SIGSTOP) sent = 0;
+            if (one_of(4) == 0) ptrace(PTRACE_SETOPTIONS, found, 0, one_of(128));
+            if (one_of(50)) ptrace(on[one_of(one_of(40) ? 4 : 5)], found, 0, sent);
+        }
+        pid_t any = tracees[one_of(TRACEES)];
+        if (one_of(3) == 0)
+            syscall(SYS_ptrace, requests[one_of(sizeof requests / sizeof *requests)], any,
+                    one_of(2) ? (long)memory : one_of(4096), one_of(2) ? (long)memory : one_of(70));
+        if (one_of(100) == 0) ptrace(PTRACE_INTERRUPT, any, 0, 0);
+        if (one_of(200) == 0) kill(any, one_of(2) ? SIGSTOP : SIGCONT);
+        if (one_of(300) == 0) kill(any, SIGKILL);
+    }
+    for (int i = one_of(2); i < TRACEES; i++) kill(tracees[i], SIGKILL);
+    _exit(0);
+}
+
+static void traces(void) {
+    while (now() < until) {
+        pid_t child = fork();
+        if (child == 0) {
+            setpgid(0, 0);
+            traces_once();
+        }
+        waitpid(child, NULL, 0);
+        kill(-child, SIGKILL);
+    }
+}
+
 static int round_of(int number) {
-    static void (*const kinds[])(void) = {forks, forks, orphans, threads, signals, names, names, mounts, looks, users, places, pipes};
+    static void (*const kinds[])(void) = {forks, forks, orphans, threads, signals, names, names, mounts, looks, users, places, pipes,
+                                          traces};
     enum { KINDS = sizeof kinds / sizeof *kinds };
     until = now() + SECONDS;
     pid_t workers[KINDS];

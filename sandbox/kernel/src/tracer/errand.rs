@@ -6,6 +6,7 @@ use caisson_sys::signal;
 use caisson_sys::surgery::{self, held};
 use rustix::io::Errno;
 
+use super::tracee::Tracee;
 use super::tracees::Tracees;
 
 impl Tracees {
@@ -16,8 +17,9 @@ impl Tracees {
         fd: i32,
     ) -> Result<(), Errno> {
         if !self.by_tid.contains_key(&call.tid) {
-            return surgery::answer_terminal(listener, call, fd);
+            return self.passing(call.tid, || surgery::answer_terminal(listener, call, fd));
         }
+        self.in_call(call.tid)?;
         let (_, late) = held::answer_terminal(listener, call, fd)?;
         self.errand_done(call, late);
         Ok(())
@@ -31,11 +33,22 @@ impl Tracees {
         cloexec: Cloexec,
     ) -> Result<i64, Errno> {
         if !self.by_tid.contains_key(&call.tid) {
-            return surgery::answer_with_received(listener, call, socket, cloexec);
+            return self.passing(call.tid, || {
+                surgery::answer_with_received(listener, call, socket, cloexec)
+            });
         }
+        self.in_call(call.tid)?;
         let (result, late) = held::answer_with_received(listener, call, socket, cloexec)?;
         self.errand_done(call, late);
         Ok(result)
+    }
+
+    /// A tracee whose call waits for its answer. `ESRCH` if it has been killed and its tracer sees its end.
+    pub(super) fn in_call(&mut self, tid: i32) -> Result<&mut Tracee, Errno> {
+        self.by_tid
+            .get_mut(&tid)
+            .filter(|tracee| tracee.stop().is_none())
+            .ok_or(Errno::SRCH)
     }
 
     fn errand_done(&mut self, call: &Notification, late: held::Late) {
@@ -48,10 +61,10 @@ impl Tracees {
     }
 
     pub fn interrupt(&mut self, listener: &Listener, call: &Notification) -> Result<(), Errno> {
-        let Some(tracee) = self.by_tid.get_mut(&call.tid) else {
-            return surgery::interrupt(listener, call);
-        };
-        tracee.own_trap = true;
+        if !self.by_tid.contains_key(&call.tid) {
+            return self.passing(call.tid, || surgery::interrupt(listener, call));
+        }
+        self.in_call(call.tid)?.own_trap = true;
         held::interrupt(listener, call)
     }
 }

@@ -20,9 +20,10 @@ impl Tracees {
         call: &Notification,
         registers: ExecRegisters,
     ) -> Result<(), Errno> {
-        let Some(tracee) = self.by_tid.get_mut(&call.tid) else {
-            return surgery::exec(listener, call, registers, None);
-        };
+        if !self.by_tid.contains_key(&call.tid) {
+            return self.passing(call.tid, || surgery::exec(listener, call, registers, None));
+        }
+        let tracee = self.in_call(call.tid)?;
         let (before, late) = held::exec(listener, call, registers)?;
         tracee.exec = Exec::Starting(Box::new(Starting {
             before,
@@ -176,7 +177,10 @@ impl Tracees {
         stack: u64,
     ) -> Result<(), Errno> {
         let tid = call.tid;
-        let tracee = self.by_tid.get_mut(&tid).ok_or(Errno::NOSYS)?;
+        if !self.by_tid.contains_key(&tid) {
+            return Err(Errno::NOSYS);
+        }
+        let tracee = self.in_call(tid)?;
         let Exec::Loading(loading) = &tracee.exec else {
             return Err(Errno::NOSYS);
         };

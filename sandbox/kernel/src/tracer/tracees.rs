@@ -80,31 +80,24 @@ impl Tracees {
         &self.kernel.tracer
     }
 
-    /// Begin to trace. `EPERM` for a thread that is traced already, `EAGAIN` while its process executes a program:
-    /// the host would have us wait for that, and it may have to wait for threads that end only if we look.
+    /// Begin to trace. `EPERM` for a thread that is traced already, `EAGAIN` while its process executes a program or the
+    /// thread is stopped for another reason.
     pub fn attach(&mut self, attach: &Attach) -> Result<(), Errno> {
         let tid = attach.tid;
         if self.by_tid.contains_key(&tid) {
             return Err(Errno::PERM);
         }
-        let process = self.kernel.table.process(attach.pid).ok_or(Errno::SRCH)?;
         if self.kicked.contains(&tid) {
             return Err(Errno::AGAIN);
         }
-        {
-            let executing = lock(&process.exec);
-            if executing
-                .as_ref()
-                .is_some_and(|plan| !plan.taken && self.is_in_exec(plan.tid))
-            {
-                return Err(Errno::AGAIN);
-            }
-            host::seize(tid, host_options(attach.options)).map_err(|error| match error {
-                // Somebody of ours has it for a moment.
-                Errno::PERM => Errno::AGAIN,
-                error => error,
-            })?;
-        }
+        self.unless_executing(attach.pid, None, || {
+            host::seize(tid, host_options(attach.options))
+        })
+        .map_err(|error| match error {
+            // Somebody of ours has it for a moment.
+            Errno::PERM => Errno::AGAIN,
+            error => error,
+        })?;
         let parent = self.parent_of(attach.pid);
         let is_child = parent == Some(attach.owner.pid);
         let is_ours = parent == Some(std::process::id() as i32);
@@ -132,6 +125,41 @@ impl Tracees {
             signal::send_to_thread(attach.pid, tid, libc::SIGSTOP)?;
         }
         Ok(())
+    }
+
+    /// Seize a thread of the process `pid`, which is `work`, unless one of its threads, other than `except`, executes a
+    /// program (`EAGAIN`): the host would have us wait for the end of that, which may have to wait for threads that only
+    /// we reap.
+    pub(super) fn unless_executing<R>(
+        &self,
+        pid: i32,
+        except: Option<i32>,
+        work: impl FnOnce() -> Result<R, Errno>,
+    ) -> Result<R, Errno> {
+        let process = self.kernel.table.process(pid).ok_or(Errno::SRCH)?;
+        // Whoever begins to execute one needs this.
+        let executing = lock(&process.exec);
+        let wait = executing.as_ref().is_some_and(|plan| {
+            !plan.taken && Some(plan.tid) != except && self.is_in_exec(plan.tid)
+        });
+        if wait {
+            return Err(Errno::AGAIN);
+        }
+        work()
+    }
+
+    /// Stop a thread that no guest traces, for a call of its own that waits for its answer.
+    pub(super) fn passing<R>(
+        &self,
+        tid: i32,
+        work: impl FnOnce() -> Result<R, Errno>,
+    ) -> Result<R, Errno> {
+        let thread = self.kernel.table.thread(tid).ok_or(Errno::SRCH)?;
+        match self.unless_executing(thread.process.pid, Some(tid), work) {
+            // The other one ends it.
+            Err(Errno::AGAIN) => Err(Errno::SRCH),
+            result => result,
+        }
     }
 
     pub(super) fn add(&mut self, tracee: Tracee) {

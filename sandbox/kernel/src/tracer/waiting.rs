@@ -105,7 +105,7 @@ impl Tracees {
         let sleeping: Vec<i32> = waits.sleeping.iter().copied().collect();
         let mut kicked = false;
         for tid in sleeping {
-            kicked |= self.kick(tid);
+            kicked |= self.kick(pid, tid);
         }
         let waits = self.waits.entry(pid).or_default();
         waits.sleeping.clear();
@@ -125,7 +125,7 @@ impl Tracees {
     }
 
     /// Have the thread begin its wait(2) anew, if it is in one.
-    fn kick(&mut self, tid: i32) -> bool {
+    fn kick(&mut self, pid: i32, tid: i32) -> bool {
         match self.native_call(tid) {
             Some(NativeCall::Unknown | NativeCall::Is(libc::SYS_wait4 | libc::SYS_waitid)) => {}
             _ => return false,
@@ -137,7 +137,8 @@ impl Tracees {
         if self.kicked.contains(&tid) {
             return true;
         }
-        if host::seize(tid, 0).is_err() {
+        let seized = self.unless_executing(pid, None, || host::seize(tid, 0));
+        if seized.is_err() {
             return false;
         }
         self.kicked.insert(tid);

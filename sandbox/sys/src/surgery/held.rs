@@ -1,7 +1,7 @@
 //! The same for a thread that the calling one traces already, and goes on tracing: it is left in its stop. What was
 //! waiting to be told to its tracer may come first.
 //!
-//! `ESRCH` means that the thread is dead; its end is still to be waited for.
+//! `ESRCH` means that the thread ends, or could not be stopped; whatever there is of it is still to be waited for.
 
 use rustix::io::Errno;
 

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -110,7 +111,7 @@ impl Resize {
 
     fn ask(&self) -> Result<(), RuntimeError> {
         let request = format!(r#"{{"op": "memory", "mib": {}}}"#, self.wanted_mib);
-        tell(&self.owner, &request).map(drop)
+        tell(self.owner.folder(), &request).map(drop)
     }
 
     fn refused(&self, reason: String) -> RuntimeError {
@@ -134,15 +135,14 @@ fn others(owner: &Entry, id: &str) -> Result<Vec<State>, RuntimeError> {
 }
 
 fn memory(owner: &Entry) -> Result<Memory, RuntimeError> {
-    let answer = tell(owner, r#"{"op": "stats"}"#)?;
+    let answer = tell(owner.folder(), r#"{"op": "stats"}"#)?;
     answer
         .memory
         .ok_or_else(|| failed("says nothing of memory"))
 }
 
-/// One request to the monitor.
-fn tell(owner: &Entry, request: &str) -> Result<Answer, RuntimeError> {
-    let folder = owner.folder();
+/// One request to the monitor, whose socket is in that folder.
+fn tell(folder: &Path, request: &str) -> Result<Answer, RuntimeError> {
     let folder = File::open(folder).map_err(RuntimeError::file(folder, "open"))?;
     let line = exchange(&folder, request).map_err(|error| failed(&error.to_string()))?;
     let answer: Answer =
@@ -171,5 +171,54 @@ fn failed(problem: &str) -> RuntimeError {
     let problem: String = problem.chars().take(LIMIT).collect();
     RuntimeError::Sandbox {
         message: format!("caisson-vmm: {}", problem.escape_debug()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    /// What is made of this answer.
+    fn told(name: &str, answer: Vec<u8>) -> Result<Answer, String> {
+        let folder = std::env::temp_dir().join(format!("caisson-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let listener = UnixListener::bind(folder.join(CONTROL)).expect("a socket");
+        let monitor = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a caller");
+            let mut line = String::new();
+            BufReader::new(&stream)
+                .read_line(&mut line)
+                .expect("a line");
+            // Whoever has read enough hangs up.
+            stream.write_all(&answer).ok();
+            line
+        });
+        let told = tell(&folder, r#"{"op": "stats"}"#);
+        std::fs::remove_dir_all(&folder).expect("removed");
+        assert_eq!(monitor.join().expect("no panic"), "{\"op\": \"stats\"}\n");
+        told.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_monitor_that_says_anything_is_not_believed() {
+        let answer =
+            br#"{"memory": {"target_mib": 1, "actual_mib": 2, "limit_mib": 3, "more": 4}}"#;
+        let memory = told("sound", answer.to_vec()).expect("an answer").memory;
+        assert_eq!(memory.map(|memory| memory.limit_mib), Some(3));
+        let error = told("refusal", b"{\"error\": \"no\\u001b\"}\n".to_vec());
+        assert!(error.is_err_and(|words| words.contains("no\\u{1b}")));
+        for (name, answer) in [
+            ("nothing", Vec::new()),
+            ("negative", br#"{"memory": {"target_mib": -1}}"#.to_vec()),
+            ("long", vec![b'x'; 1 << 20]),
+        ] {
+            let error = told(name, answer).err().expect(name);
+            assert!(
+                error.contains("caisson-vmm") && error.len() < 500,
+                "{error}"
+            );
+        }
     }
 }

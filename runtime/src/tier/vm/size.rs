@@ -12,10 +12,12 @@ const POD_MEMORY: &str = "io.kubernetes.cri.sandbox-memory";
 const POD_QUOTA: &str = "io.kubernetes.cri.sandbox-cpu-quota";
 const POD_PERIOD: &str = "io.kubernetes.cri.sandbox-cpu-period";
 
-/// What the guest kernel and the agent take of a machine's memory.
-const GUEST_OVERHEAD_MIB: u32 = 64;
+/// What the guest kernel and the agent take of a machine's memory, however large it is.
+const GUEST_OVERHEAD_MIB: u64 = 64;
+/// The guest's kernel has 64 bytes (`struct page`) for each page of 4 KiB.
+const MEMORY_PER_OVERHEAD: u64 = 64;
 /// What the monitor and the process beside it take.
-const HOST_OVERHEAD_MIB: u32 = 32;
+const HOST_OVERHEAD_MIB: u64 = 32;
 /// For a container without a limit. The host gives it when it is used first, and until then it costs nothing.
 const DEFAULT_MIB: u32 = 512;
 /// The monitor's devices need some threads whatever the guest's limit is.
@@ -58,12 +60,15 @@ pub(super) fn memory_mib(limits: &Resources) -> u32 {
     match limits.memory.limit {
         Some(bytes) if bytes > 0 => {
             let mib = bytes.unsigned_abs().div_ceil(1 << 20);
-            u32::try_from(mib)
-                .unwrap_or(u32::MAX / 2)
-                .saturating_add(GUEST_OVERHEAD_MIB)
+            u32::try_from(mib + guest_overhead_mib(mib)).unwrap_or(u32::MAX / 2)
         }
         _ => DEFAULT_MIB,
     }
+}
+
+/// Beside so much for its containers.
+fn guest_overhead_mib(mib: u64) -> u64 {
+    GUEST_OVERHEAD_MIB + mib / MEMORY_PER_OVERHEAD
 }
 
 /// How much a machine can grow, in MiB: by as much as the host has. What is not used costs nothing.
@@ -94,14 +99,17 @@ pub(super) fn vcpus(limits: &Resources) -> u8 {
 /// processes there are is the guest's matter.
 pub(super) fn on_host(limits: &Resources) -> Resources {
     let mut limits = limits.clone();
-    let overhead = i64::from(GUEST_OVERHEAD_MIB + HOST_OVERHEAD_MIB) << 20;
+    let with_overhead = |bytes: i64| {
+        let mib = guest_overhead_mib(bytes.unsigned_abs() >> 20) + HOST_OVERHEAD_MIB;
+        bytes.saturating_add_unsigned(mib << 20)
+    };
     for limit in [
         &mut limits.memory.limit,
         &mut limits.memory.swap,
         &mut limits.memory.reservation,
     ] {
         if let Some(bytes) = limit.as_mut().filter(|bytes| **bytes > 0) {
-            *bytes = bytes.saturating_add(overhead);
+            *bytes = with_overhead(*bytes);
         }
     }
     limits.pids = None;
@@ -152,7 +160,7 @@ mod tests {
         let limits = of_machine(&spec).expect("numbers");
         assert_eq!(
             (memory_mib(&limits), vcpus(&limits)),
-            (256 + GUEST_OVERHEAD_MIB, 3)
+            (256 + 4 + GUEST_OVERHEAD_MIB as u32, 3)
         );
         spec.annotations.insert(POD_MEMORY.into(), "much".into());
         let error = of_machine(&spec).expect_err("no number").to_string();
@@ -169,9 +177,9 @@ mod tests {
         limits.memory.limit = Some(100 << 20);
         limits.memory.swap = Some(-1);
         limits.cpu.quota = Some(150_000);
-        assert_eq!((memory_mib(&limits), vcpus(&limits)), (164, 2));
+        assert_eq!((memory_mib(&limits), vcpus(&limits)), (165, 2));
         let host = on_host(&limits);
-        assert_eq!(host.memory.limit, Some(196 << 20));
+        assert_eq!(host.memory.limit, Some(197 << 20));
         assert_eq!(host.memory.swap, Some(-1));
         limits.memory.limit = Some(i64::MAX);
         assert!(memory_mib(&limits) > 1 << 20 && on_host(&limits).memory.limit == Some(i64::MAX));

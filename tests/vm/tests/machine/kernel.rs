@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use caisson_vm_tests::guest::Guest;
+use caisson_vmm::{Disk, Tap};
 use serde_json::json;
 
 use crate::Case;
@@ -32,6 +33,18 @@ fn debian() {
         config.vcpus = 2;
         config.growth_mib = 256;
         add_modules(&directory.join("initrd"));
+        let disk = directory.join("disk");
+        fs::write(&disk, "of the host".repeat(1000)).expect("a disk");
+        config.disks.push(Disk {
+            path: disk,
+            read_only: true,
+            serial: String::new(),
+        });
+        config.taps.push(Tap {
+            name: "debian0".to_owned(),
+            mac: "02:00:00:00:0d:eb".to_owned(),
+            mtu: None,
+        });
     });
     let said = guest.run("uname -r; grep -c ^processor /proc/cpuinfo; ls /sys/bus/virtio/drivers");
     assert!(said.contains("-cloud-amd64\n2\n"), "{said}");
@@ -40,7 +53,12 @@ fn debian() {
         assert_eq!(device["errors"], 0, "{stats}");
     }
     let bound = guest.run("ls -d /sys/bus/virtio/devices/*/driver | wc -l");
-    assert_eq!(bound, "4\n", "vsock, entropy, balloon and memory");
+    assert_eq!(
+        bound, "6\n",
+        "disk, network, vsock, entropy, balloon and memory"
+    );
+    let read = guest.run("head -c 11 /dev/vda; cat /sys/class/net/eth0/address");
+    assert_eq!(read, "of the host02:00:00:00:0d:eb\n");
     let answer = guest.request("{\"op\": \"memory\", \"mib\": 512}");
     assert_eq!(answer["ok"], true);
     let actual = || guest.control("stats")["memory"]["actual_mib"].clone();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use caisson_vm_tests::guest::Guest;
 use caisson_vmm::{Disk, Tap};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Case;
 use crate::balloon::wait;
@@ -79,14 +79,22 @@ fn add_modules(initrd: &Path) {
     fs::write(initrd, bytes).expect("written");
 }
 
+/// Of a container that is to have this kernel.
+pub(crate) fn annotations() -> Option<Value> {
+    let files = files()?;
+    Some(json!({
+        "dev.caisson.vm.kernel": files.join("vmlinuz"),
+        "dev.caisson.vm.initrd": files.join("initrd"),
+    }))
+}
+
 fn named_by_annotations() {
-    let Some(files) = files() else { return };
+    let Some(annotations) = annotations() else {
+        return;
+    };
     let script = "uname -r; cat /proc/1/comm; echo text > /file; cat /file";
     let bundle = Bundle::new(&["sh", "-c", script], |config| {
-        config["annotations"] = json!({
-            "dev.caisson.vm.kernel": files.join("vmlinuz"),
-            "dev.caisson.vm.initrd": files.join("initrd"),
-        });
+        config["annotations"] = annotations;
         config["root"]["readonly"] = json!(false);
     });
     let output = bundle.done(&["run", "vm-debian"]);

@@ -1,8 +1,8 @@
 //! A user namespace of the container's own: who the guest is on the host, and what it may be inside.
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use caisson_oci_tests::bundle::MAPPED;
+use caisson_oci_tests::bundle::{MAPPED, copy_program};
 use caisson_oci_tests::reference::assert_agreed;
 use caisson_oci_tests::{Bundle, Runtime};
 use serde_json::{Value, json};
@@ -269,4 +269,36 @@ fn wrong_mappings_are_refused_by_name() {
             json!({"uid": 0, "gid": 0, "additionalGids": [5, 70000]});
     };
     refused(&groups, &["process.user.additionalGids", "70000"]);
+}
+
+/// Nobody becomes who is not in the container: neither by setuid(2) nor by a program that belongs to the host's root.
+#[test]
+fn ids_that_are_not_mapped_are_nobodys() {
+    let script = "su near -c 'id -u'; su far -c 'id -u' || echo no such user; \
+        su near -c \"/bin/mapped/su root -c 'id -u'\"; \
+        su near -c \"/bin/unmapped/su root -c 'id -u'\" || echo not by the host";
+    let done = assert_agreed(script, |bundle| {
+        bundle.map_ids();
+        allow(bundle, &["CAP_SETUID", "CAP_SETGID"]);
+        bundle.config["process"]["noNewPrivileges"] = json!(false);
+        let users = "root::0:0::/:/bin/sh\nnear::7:7::/:/bin/sh\nfar::70000:7::/:/bin/sh\n";
+        std::fs::write(bundle.rootfs().join("etc/passwd"), users).expect("write");
+        let bin = bundle.rootfs().join("bin");
+        std::os::unix::fs::symlink("busybox", bin.join("su")).expect("symlink");
+        for (folder, owner) in [("mapped", MAPPED), ("unmapped", 0)] {
+            let folder = bin.join(folder);
+            std::fs::create_dir(&folder).expect("mkdir");
+            let program = folder.join("su");
+            copy_program(&bin.join("busybox"), &program);
+            std::os::unix::fs::chown(&program, Some(owner), Some(owner)).expect("chown");
+            let mode = std::fs::Permissions::from_mode(0o4755);
+            std::fs::set_permissions(&program, mode).expect("chmod");
+        }
+    });
+    assert_eq!(
+        done.stdout, "7\nno such user\n0\nnot by the host\n",
+        "{}",
+        done.stderr
+    );
+    assert!(done.stderr.contains("Invalid argument"), "{}", done.stderr);
 }

@@ -5,6 +5,7 @@ mod rootless;
 use std::path::Path;
 
 use caisson_sys::landlock::{self, Scope};
+use caisson_sys::namespace::{self, Namespaces};
 use rootless::Rootless;
 use serde_json::json;
 
@@ -33,6 +34,7 @@ pub fn run(_arguments: &Arguments) -> Result<u8, RuntimeError> {
         landlock(),
         cgroups(),
         kvm(Path::new("/dev/kvm"), Path::new("/sys/module/kvm_pvm")),
+        machine_network(),
     ];
     let good = findings.iter().all(|finding| finding.good);
     let list: Vec<_> = findings
@@ -130,6 +132,24 @@ fn kvm(device: &Path, pagetable_module: &Path) -> Finding {
     };
     Finding {
         name: "KVM",
+        good: true,
+        detail,
+    }
+}
+
+/// For micro-VMs in pods with a network, likewise.
+fn machine_network() -> Finding {
+    let tried = std::thread::spawn(|| {
+        namespace::unshare(Namespaces::NET).map_err(|errno| errno.to_string())?;
+        caisson_network::probe().map_err(|error| error.to_string())
+    });
+    let detail = match tried.join() {
+        Ok(Ok(())) => "frames can be redirected to micro-VMs".to_owned(),
+        Ok(Err(reason)) => format!("no micro-VMs with interfaces: {reason}"),
+        Err(_) => "not known".to_owned(),
+    };
+    Finding {
+        name: "micro-VM network",
         good: true,
         detail,
     }

@@ -95,6 +95,35 @@ pub fn disconnect() -> Result<(), NetworkError> {
     Ok(())
 }
 
+/// Have the kernel do for `lo` of the calling thread's network namespace, which is to be thrown away, what [`connect`]
+/// has it do.
+///
+/// # Errors
+/// [`NetworkError::Unsupported`] when the kernel cannot; otherwise what it refuses.
+pub fn probe() -> Result<(), NetworkError> {
+    const LO: &str = "lo";
+    let mut socket = Socket::open()?;
+    let lo = index(&mut socket, LO)?;
+    occupy(&mut socket, lo, LO)?;
+    redirect(&mut socket, lo, lo, LO)
+}
+
+/// Tell a kernel that does not know what it is asked for from one that refuses.
+fn known(outcome: Result<(), NetworkError>, options: &'static str) -> Result<(), NetworkError> {
+    outcome.map_err(|error| match error {
+        NetworkError::Refused { what, source }
+            if is(&source, Errno::NOENT) || is(&source, Errno::OPNOTSUPP) =>
+        {
+            NetworkError::Unsupported {
+                what,
+                source,
+                options,
+            }
+        }
+        other => other,
+    })
+}
+
 fn index(socket: &mut Socket, name: &str) -> Result<u32, NetworkError> {
     let mut request = LinkMessage::default();
     request.attributes = vec![LinkAttribute::IfName(name.to_owned())];
@@ -120,7 +149,8 @@ fn occupy(socket: &mut Socket, index: u32, name: &str) -> Result<(), NetworkErro
     let add = |socket: &mut Socket| {
         let message = RouteNetlinkMessage::NewQueueDiscipline(discipline(index));
         let what = || format!("{name}: add an ingress discipline");
-        socket.change(message, NLM_F_CREATE | NLM_F_EXCL, what)
+        let outcome = socket.change(message, NLM_F_CREATE | NLM_F_EXCL, what);
+        known(outcome, "CONFIG_NET_SCH_INGRESS")
     };
     match add(socket) {
         Err(NetworkError::Refused { source, .. }) if is(&source, Errno::EXIST) => {}
@@ -268,7 +298,8 @@ fn redirect(socket: &mut Socket, from: u32, to: u32, name: &str) -> Result<(), N
         ))]),
     ];
     let message = RouteNetlinkMessage::NewTrafficFilter(filter);
-    socket.change(message, NLM_F_CREATE | NLM_F_EXCL, || {
+    let outcome = socket.change(message, NLM_F_CREATE | NLM_F_EXCL, || {
         format!("{name}: redirect its frames (tc-matchall(8), tc-mirred(8))")
-    })
+    });
+    known(outcome, "CONFIG_NET_CLS_MATCHALL and CONFIG_NET_ACT_MIRRED")
 }

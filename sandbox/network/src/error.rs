@@ -13,6 +13,14 @@ pub enum NetworkError {
     /// The kernel's refusal of one request.
     #[error("{what}: {source}")]
     Refused { what: String, source: io::Error },
+    /// The kernel was built without what the request needs, or its modules are not there.
+    #[error("{what}: {source}: the kernel needs {options}")]
+    Unsupported {
+        what: String,
+        source: io::Error,
+        /// Of its configuration.
+        options: &'static str,
+    },
     #[error("no interface {0}")]
     NoInterface(String),
     #[error("{name}: an interface's name has 1 to 15 bytes, none of them '/' or blank")]

@@ -15,7 +15,7 @@ mod socket;
 mod tests;
 mod write;
 
-pub use connect::{connect, disconnect, tap_name};
+pub use connect::{connect, disconnect, probe, tap_name};
 pub use error::NetworkError;
 pub use read::read;
 pub use write::write;

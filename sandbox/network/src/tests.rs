@@ -5,7 +5,7 @@ use std::process::Command;
 use caisson_sys::namespace::{Namespaces, unshare};
 use caisson_wire::network::{Interface, Network};
 
-use crate::{NetworkError, read, write};
+use crate::{NetworkError, probe, read, write};
 
 /// Run in a new network namespace.
 fn alone<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
@@ -136,4 +136,22 @@ fn a_namespace_with_nothing_but_lo_is_an_empty_network() {
     };
     let error = alone(move || write(&one, &[]).expect_err("no device"));
     assert!(matches!(error, NetworkError::NoInterface(_)), "{error}");
+}
+
+/// Kernels here may lack it; then that is said.
+#[test]
+fn what_the_kernel_lacks_for_machines_is_named() {
+    match alone(|| (probe(), probe())) {
+        (Ok(()), again) => assert!(
+            matches!(again, Err(NetworkError::Occupied { .. })),
+            "{again:?}"
+        ),
+        (Err(error), _) => {
+            let said = error.to_string();
+            assert!(
+                said.starts_with("lo: ") && said.contains("needs CONFIG_NET_"),
+                "{said}"
+            );
+        }
+    }
 }

@@ -23,6 +23,11 @@ pub fn oom_kills(cgroup: &Cgroup) -> u64 {
     group.map_or(0, |group| entry(&table(&group.path, file), "oom_kill"))
 }
 
+/// The same by the text of `memory.events`.
+pub fn oom_kills_in(text: &str) -> u64 {
+    entry(&lines(text), "oom_kill")
+}
+
 fn number(directory: &Path, file: &str) -> u64 {
     let text = std::fs::read_to_string(directory.join(file)).unwrap_or_default();
     // "max" is no limit.
@@ -35,7 +40,10 @@ fn number(directory: &Path, file: &str) -> u64 {
 
 /// A file of `name value` lines.
 fn table(directory: &Path, file: &str) -> Map<String, Value> {
-    let text = std::fs::read_to_string(directory.join(file)).unwrap_or_default();
+    lines(&std::fs::read_to_string(directory.join(file)).unwrap_or_default())
+}
+
+fn lines(text: &str) -> Map<String, Value> {
     let pairs = text.lines().filter_map(|line| line.split_once(' '));
     pairs
         .filter_map(|(name, value)| {

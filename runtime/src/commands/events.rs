@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::{Context, print};
 use crate::RuntimeError;
-use crate::cgroup::stats::oom_kills;
 use crate::state::{State, Status};
 use crate::tier;
 
@@ -57,15 +56,16 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError>
 
 /// Lines of statistics at the interval, and of `oom` as soon as it is seen, until the container ends.
 fn follow(context: &Context, state: &State, interval: Duration) -> Result<(), RuntimeError> {
-    /// How often kills are looked for. They are counted by Linux: none is missed in between.
+    /// How often kills are looked for. They are counted: none is missed in between.
     const LOOK: Duration = Duration::from_millis(100);
-    let mut kills = oom_kills(&state.cgroup);
+    let (tier, entry) = (tier::of(state)?, context.store.entry(&state.id)?);
+    let mut kills = tier.kills(state, &entry);
     let mut next = Instant::now() + interval;
     loop {
         let wait = LOOK.min(next.saturating_duration_since(Instant::now()));
         let ended = state.sandbox.is_none_or(|sandbox| sandbox.wait_end(wait));
         // A cgroup that is gone counts nothing any more.
-        let now = oom_kills(&state.cgroup);
+        let now = tier.kills(state, &entry);
         for _ in kills..now {
             print(&format!("{}\n", json!({"type": "oom", "id": state.id})))?;
         }

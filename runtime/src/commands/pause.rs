@@ -15,8 +15,13 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError>
     let state = entry.load()?;
     match state.status() {
         Status::Running | Status::Created => {
-            tier::of(&state)?.pausing(&entry)?;
-            Ok(state.cgroup.set_freezer(Freezer::Frozen)?)
+            let tier = tier::of(&state)?;
+            tier.pausing(&entry)?;
+            state.cgroup.set_freezer(Freezer::Frozen).map_err(|error| {
+                // What is told is why it could not be paused.
+                tier.resumed(&entry).ok();
+                error.into()
+            })
         }
         status => Err(RuntimeError::WrongStatus {
             action: "pause",

@@ -104,12 +104,13 @@ pub(super) fn converse(
 }
 
 /// Execute this binary again as the process `name` of container `id`. It has our standard input, output and error,
-/// unless others are given.
+/// unless others are given. `shown` is for whoever lists processes.
 pub(super) fn spawn(
     name: &str,
     id: &str,
     boot: &OwnedFd,
     stdio: Option<[BorrowedFd<'_>; 3]>,
+    shown: &[String],
 ) -> Result<Child, RuntimeError> {
     rustix::io::fcntl_setfd(boot, FdFlags::empty()).map_err(RuntimeError::step("fcntl"))?;
     let mut command = Command::new("/proc/self/exe");
@@ -128,6 +129,7 @@ pub(super) fn spawn(
         .arg(id)
         .arg(boot.as_raw_fd().to_string())
         .arg(std::process::id().to_string())
+        .args(shown)
         .env_clear()
         .envs(fault::inherited())
         .spawn()

@@ -65,7 +65,7 @@ impl Tier for KernelTier {
         .map_err(RuntimeError::step("socketpair"))?;
         let null = silence(&blueprint.process)?;
         let stdio = null.as_ref().map(|null| [null.as_fd(); 3]);
-        let child = spawn(PROCESS_NAME, blueprint.entry.id(), &theirs, stdio)?;
+        let child = spawn(PROCESS_NAME, blueprint.entry.id(), &theirs, stdio, &[])?;
         drop(theirs);
         let pid = child.id() as i32;
         let (mut line, life_end) = LifeLine::of(child)?;
@@ -143,6 +143,10 @@ impl Tier for KernelTier {
 
     fn usage(&self, state: &State, _: &Entry) -> Result<Value, RuntimeError> {
         Ok(stats::read(&state.cgroup))
+    }
+
+    fn kills(&self, state: &State, _: &Entry) -> u64 {
+        stats::oom_kills(&state.cgroup)
     }
 
     fn limit(&self, _: &Entry, _: &Resources) -> Result<(), RuntimeError> {

@@ -116,6 +116,8 @@ pub trait Tier {
     fn pids(&self, state: &State) -> Vec<i32>;
     /// What the container uses, as the `data` of a stats event.
     fn usage(&self, state: &State, entry: &Entry) -> Result<Value, RuntimeError>;
+    /// How many of its processes were killed because it was out of memory; none once nobody counts any more.
+    fn kills(&self, state: &State, entry: &Entry) -> u64;
     /// Give the guest other limits, besides those of [`Tier::on_host`].
     fn limit(&self, entry: &Entry, limits: &Resources) -> Result<(), RuntimeError>;
     /// Send a signal that is not SIGKILL to every process of the container.

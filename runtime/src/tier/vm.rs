@@ -82,7 +82,8 @@ impl Tier for VmTier {
         .map_err(RuntimeError::step("socketpair"))?;
         let null = silence(&blueprint.process)?;
         let stdio = null.as_ref().map(|null| [null.as_fd(); 3]);
-        let child = spawn(PROCESS_NAME, blueprint.entry.id(), &theirs, stdio)?;
+        let shown = &blueprint.process.args;
+        let child = spawn(PROCESS_NAME, blueprint.entry.id(), &theirs, stdio, shown)?;
         drop(theirs);
         let pid = child.id() as i32;
         let (line, life_end) = LifeLine::of(child)?;
@@ -166,6 +167,10 @@ impl Tier for VmTier {
             usage::refresh(entry)?;
         }
         Ok(stats::of_folder(&usage::folder(entry)))
+    }
+
+    fn kills(&self, _: &State, entry: &Entry) -> u64 {
+        usage::kills(entry)
     }
 
     fn limit(&self, entry: &Entry, limits: &Resources) -> Result<(), RuntimeError> {

@@ -22,6 +22,10 @@ const MOUNTS: [(&str, &str, &str); 7] = [
     ("tmpfs", "run", "mode=0755"),
 ];
 
+/// Memory may be asked for that the machine does not have: it is hardly larger than its container's limit, and what goes
+/// beyond that is to be killed, and told, as on any host. Left to itself the kernel refuses what is more than all of its memory.
+const OVERCOMMIT: (&str, &str) = ("/proc/sys/vm/overcommit_memory", "1");
+
 /// Boot marks, whose times the monitor keeps.
 pub(crate) const STARTED: u8 = 1;
 pub(crate) const LISTENS: u8 = 2;
@@ -63,6 +67,7 @@ pub(crate) fn prepare() -> Result<(), AgentError> {
     mount_move(".", "/").map_err(fail())?;
     rustix::process::chroot(".").map_err(fail())?;
     rustix::process::chdir("/").map_err(fail())?;
+    fs::write(OVERCOMMIT.0, OVERCOMMIT.1).map_err(AgentError::step("write", OVERCOMMIT.0))?;
     caisson_sys::loopback::up().map_err(AgentError::step("bring up", "lo"))
 }
 

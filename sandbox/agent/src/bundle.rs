@@ -11,7 +11,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind_recursive, unmou
 use serde_json::Value;
 
 use crate::error::AgentError;
-use crate::sysctl;
+use crate::{sysctl, tmpfs};
 
 /// Folders of containers.
 const HOME: &str = "/run/caisson";
@@ -66,6 +66,7 @@ impl Bundle {
         }
         let mut config = create.config.clone();
         sysctl::apply(&mut config)?;
+        tmpfs::modes(&mut config, &root)?;
         self.write("config.json", &config)
     }
 

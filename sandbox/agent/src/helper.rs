@@ -11,6 +11,7 @@ use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::oci_spec::runtime::{LinuxSeccomp, Spec};
 use libcontainer::syscall::syscall::SyscallType;
+use serde_json::Value;
 
 use crate::bundle::{Bundle, STATE};
 use crate::error::AgentError;
@@ -22,6 +23,9 @@ pub(crate) enum Task {
     Start,
     Exec,
 }
+
+/// What libcontainer keeps of a container beside its state.
+const CONFIG: &str = "youki_config.json";
 
 const TASKS: [(Task, &str); 3] = [
     (Task::Create, "create"),
@@ -88,6 +92,28 @@ impl Files<'_> {
         let text = fs::read_to_string(self.path("error"));
         AgentError::Container(text.unwrap_or_else(|_| "the helper ended without a word".into()))
     }
+
+    /// Where libcontainer is to find the container's state for a further process. It makes none in a container whose
+    /// program has not begun, where hooks run: that one's state is copied, and says there that it runs.
+    fn state_for_exec(&self) -> Result<PathBuf, String> {
+        const FILE: &str = "state.json";
+        let id = &self.bundle.id;
+        let path = Path::new(STATE).join(id).join(FILE);
+        let said = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let text = fs::read(&path).map_err(|error| said(&error))?;
+        let mut state: Value = serde_json::from_slice(&text).map_err(|error| said(&error))?;
+        if state["status"] != "created" {
+            return Ok(STATE.into());
+        }
+        state["status"] = "running".into();
+        let copy = self.path("state");
+        let folder = copy.join(id);
+        fs::create_dir_all(&folder)
+            .and_then(|()| fs::copy(Path::new(STATE).join(id).join(CONFIG), folder.join(CONFIG)))
+            .and_then(|_| fs::write(folder.join(FILE), state.to_string()))
+            .map_err(|error| said(&error))?;
+        Ok(copy)
+    }
 }
 
 /// The helper itself.
@@ -122,9 +148,13 @@ fn act(task: Task, files: &Files<'_>) -> Result<(), String> {
         return container.start().map_err(said);
     }
     let folder = files.bundle.folder();
+    let root = match task {
+        Task::Exec => files.state_for_exec()?,
+        Task::Create | Task::Start => STATE.into(),
+    };
     let console = Some(files.console()).filter(|path| path.exists());
     let builder = ContainerBuilder::new(files.bundle.id.clone(), SyscallType::default())
-        .with_root_path(STATE)
+        .with_root_path(root)
         .map_err(said)?
         .with_pid_file(Some(files.path("pid")))
         .map_err(said)?

@@ -22,6 +22,7 @@ mod session;
 mod stream;
 mod sysctl;
 mod table;
+mod tmpfs;
 
 use std::process::ExitCode;
 

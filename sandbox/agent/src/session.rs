@@ -48,6 +48,10 @@ pub(crate) fn create(
         let process = make(table, &bundle, Task::Create, &create.config["process"]);
         let process = process.inspect_err(|_| bundle.remove())?;
         table.settle(&create.id, process);
+        if let Err(error) = Cgroup::of(&bundle).limit(&create.limits) {
+            end(table, process, &bundle);
+            return Err(error);
+        }
         Ok((bundle, process))
     };
     live(table, connection, made(), Kills::Told)
@@ -263,6 +267,11 @@ fn obey(
             }
         }
     }
+    end(table, process, bundle);
+}
+
+/// A process that nobody on the host stands for any more ends, and with the first one the container.
+fn end(table: &Table, process: u64, bundle: &Bundle) {
     table.signal(process, 9);
     // It dies now; only then may its pid be another's.
     table.wait(process).ok();

@@ -25,7 +25,7 @@ use crate::network::Network;
 pub const PORT: u32 = 1024;
 
 /// Version of these messages; the agent refuses others.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// By which the agent finds the file system of the host's shares, and where it mounts it.
 pub const SHARES_TAG: &str = "caisson";
@@ -82,11 +82,14 @@ pub const USAGE_FILES: [&str; 11] = [
     "pids.max",
 ];
 
-/// The files of a container's control group that [`Question::Limits`] may name.
-pub const LIMIT_FILES: [&str; 7] = [
+/// The files of a container's control group that [`Question::Limits`] and [`Create`] may name.
+pub const LIMIT_FILES: [&str; 10] = [
     "cgroup.freeze",
+    "cpu.idle",
     "cpu.max",
+    "cpu.max.burst",
     "cpu.weight",
+    "cpuset.cpus",
     "memory.low",
     "memory.max",
     "memory.swap.max",
@@ -99,6 +102,8 @@ pub struct Create {
     pub id: String,
     /// config.json as the guest is to see it.
     pub config: Value,
+    /// Files of [`LIMIT_FILES`] for its control group, in this order.
+    pub limits: Vec<(String, String)>,
     pub root: Root,
     /// Whether the machine has the file system of shares.
     pub shares: bool,

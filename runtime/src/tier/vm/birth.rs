@@ -14,11 +14,11 @@ use super::message::{Description, Down, Rootfs, Up};
 use super::monitor::Monitor;
 use super::session::Session;
 use super::{guest, member, namespaces, network, usage};
-use crate::RuntimeError;
 use crate::tier::edges;
 use crate::tier::life::{die_with, watch};
+use crate::{RuntimeError, hooks};
 
-/// `caisson-vm ID BOOT_FD PARENT_PID`.
+/// `caisson-vm ID BOOT_FD PARENT_PID`, and the program of the guest that it stands for.
 pub fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
     let mut next = || arguments.next().unwrap_or_default();
     let (_id, boot, parent) = (next(), next(), next());
@@ -76,6 +76,7 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Ended, RuntimeError> {
     let (Down::GoOn, _) = caisson_wire::receive::<Down>(boot.as_fd())? else {
         return Err(RuntimeError::SandboxDied);
     };
+    create_container(&description)?;
     let network = network::PodNetwork::read(&description.namespaces.network)?;
     let monitor = Monitor::start(&description, network.taps())?;
     let mut machine = Machine {
@@ -103,11 +104,25 @@ fn live(boot: &OwnedFd, parent: i32) -> Result<Ended, RuntimeError> {
     life.follow(Some(&mut machine))
 }
 
+/// Run the createContainer hooks, in the namespaces that the host has of the container. What they mount is seen by
+/// the guest, whose shares are made afterwards, and not by the host.
+pub(super) fn create_container(description: &Description) -> Result<(), RuntimeError> {
+    if description.create_container.is_empty() {
+        return Ok(());
+    }
+    namespaces::leave_mounts()?;
+    let mut state = description.hook_state.clone();
+    state["pid"] = std::process::id().into();
+    let hooks = &description.create_container;
+    Ok(hooks::run("createContainer", hooks, &state)?)
+}
+
 pub(super) fn request(description: &Description, network: Option<Network>) -> Create {
     Create {
         version: VERSION,
         id: description.id.clone(),
         config: description.config.clone(),
+        limits: description.limits.clone(),
         root: match &description.rootfs {
             Rootfs::Shared => Root::Share {
                 name: description.shares[0].name.clone(),

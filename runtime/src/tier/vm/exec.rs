@@ -36,7 +36,8 @@ pub(super) fn exec(exec: &Exec<'_>) -> Result<Running, RuntimeError> {
         cgroup: exec.state.cgroup.clone(),
         terminal: exec.console,
     };
-    let mut child = spawn(EXEC_NAME, exec.entry.id(), &theirs, exec.stdio)?;
+    let (id, shown) = (exec.entry.id(), &exec.process.args);
+    let mut child = spawn(EXEC_NAME, id, &theirs, exec.stdio, shown)?;
     drop(theirs);
     let process = ProcessId::of(child.id() as i32).ok_or(RuntimeError::NotRunning)?;
     let sent = caisson_wire::send(boot.as_fd(), &Down::Enter(Box::new(entrant)), &[]);
@@ -54,7 +55,7 @@ pub(super) fn exec(exec: &Exec<'_>) -> Result<Running, RuntimeError> {
     }
 }
 
-/// `caisson-vm-exec ID BOOT_FD PARENT_PID`.
+/// `caisson-vm-exec ID BOOT_FD PARENT_PID`, and the program of the guest that it stands for.
 pub fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
     let boot = arguments.nth(1).and_then(|number| number.parse().ok());
     let Some(boot) = boot.and_then(edges::take_inherited) else {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::shares::Share;
 use crate::RuntimeError;
-use crate::spec::types::{Device, Hook, Seccomp, SeccompArgument};
+use crate::spec::types::{Device, Seccomp, SeccompArgument};
 use crate::spec::{Spec, SpecError, capability, rlimit};
 
 /// Kinds of namespaces that containers of a pod share.
@@ -77,16 +77,6 @@ pub(super) fn check(spec: &Spec) -> Result<(), SpecError> {
             }
         }
     }
-    let hooks: [(&str, &[Hook]); 2] = [
-        ("hooks.createContainer", &spec.hooks.create_container),
-        ("hooks.startContainer", &spec.hooks.start_container),
-    ];
-    for (field, hooks) in hooks {
-        if let Some(hook) = hooks.first() {
-            let reason = "hooks do not run in a virtual machine yet";
-            return refuse(format!("{field}[0].path"), &hook.path, reason);
-        }
-    }
     Ok(())
 }
 
@@ -107,8 +97,7 @@ fn is_guests_own(device: &Device) -> bool {
     ["c", "u"].contains(&device.kind.as_str()) && NUMBERS.contains(&(device.major, device.minor))
 }
 
-/// config.json as the agent is to carry it out. The machine's network is the container's; what limits the
-/// machine as a whole is left to the host.
+/// config.json as the agent is to carry it out. The machine's network is the container's; limits are told beside it.
 pub(super) fn config(
     spec: &Spec,
     process: &ProcessSpec,
@@ -119,15 +108,7 @@ pub(super) fn config(
     let kinds = ["pid", "ipc", "uts", "mount", "cgroup"];
     let namespaces = kinds.iter().filter(|kind| linux.has_namespace(kind));
     let namespaces: Vec<Value> = namespaces.map(|kind| json!({"type": kind})).collect();
-    let mut resources = json!({});
-    let limits = &linux.resources;
-    if limits.memory.limit.is_some_and(|bytes| bytes > 0) {
-        resources["memory"] = json!({"limit": limits.memory.limit});
-    }
-    if let Some(limit) = limits.pids.as_ref().and_then(|pids| pids.limit) {
-        resources["pids"] = json!({"limit": limit});
-    }
-    let rules = limits.devices.iter().map(|rule| {
+    let rules = linux.resources.devices.iter().map(|rule| {
         let mut document = json!({"allow": rule.allow, "access": rule.access});
         if !rule.kind.is_empty() {
             document["type"] = json!(rule.kind);
@@ -139,7 +120,7 @@ pub(super) fn config(
         }
         document
     });
-    resources["devices"] = rules.collect();
+    let devices = rules.collect::<Vec<_>>();
     let mounts = spec.mounts.iter().enumerate().map(|(index, mount)| {
         let share = shares.iter().find(|(of, _)| *of == index);
         let source = share.map_or_else(
@@ -155,7 +136,7 @@ pub(super) fn config(
     });
     let mut linux = json!({
         "namespaces": namespaces,
-        "resources": resources,
+        "resources": {"devices": devices},
         "cgroupsPath": format!("/{id}"),
         "maskedPaths": linux.masked_paths,
         "readonlyPaths": linux.readonly_paths,

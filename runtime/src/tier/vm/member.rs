@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use caisson_wire::agent::{Ended, Opening};
 
-use super::birth::request;
+use super::birth::{create_container, request};
 use super::files::VISIBLE;
 use super::life::{Life, Terminal};
 use super::message::{Description, Down, Rootfs, Up};
@@ -34,6 +34,7 @@ pub(super) fn live(
     let (Down::GoOn, _) = caisson_wire::receive::<Down>(boot.as_fd())? else {
         return Err(RuntimeError::SandboxDied);
     };
+    create_container(description)?;
     let owner = membership.entry()?;
     for share in &description.shares {
         share.lend(&owner)?;

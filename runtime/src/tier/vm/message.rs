@@ -10,11 +10,13 @@ use serde_json::Value;
 use super::boot::Files;
 use super::pod::Membership;
 use super::shares::Share;
-use super::{guest, pod, session, size};
+use super::{guest, pod, session, size, usage};
 use crate::RuntimeError;
 use crate::cgroup::Cgroup;
 use crate::namespace::Namespaces;
+use crate::spec::types::Hook;
 use crate::spec::{Spec, SpecError};
+use crate::state::Status;
 use crate::tier::{Blueprint, ConsoleSize};
 
 /// Chooses [`Rootfs`]: `share` (without it) or `image`.
@@ -58,6 +60,11 @@ pub(super) struct Description {
     pub(super) shares: Vec<Share>,
     /// config.json for the guest.
     pub(super) config: Value,
+    /// The container's limits as files of its control group in the guest.
+    pub(super) limits: Vec<(String, String)>,
+    /// Hooks that run in the namespaces of the sandbox process, and what they are told, but for its pid.
+    pub(super) create_container: Vec<Hook>,
+    pub(super) hook_state: Value,
     pub(super) cgroup: Cgroup,
     pub(super) namespaces: Namespaces,
     /// In the machine of another container.
@@ -91,6 +98,11 @@ impl Description {
             Rootfs::Image { .. } => None,
         };
         let mounts = Share::of_mounts(id, &from.state.bundle, spec)?;
+        let membership = pod::membership(from)?;
+        let vcpus = match &membership {
+            Some(membership) => usage::machine_in(&membership.folder)?.vcpus,
+            None => size::vcpus(&limits),
+        };
         Ok(Description {
             id: from.state.id.clone(),
             folder: from.entry.folder().to_owned(),
@@ -100,13 +112,16 @@ impl Description {
                 .into_iter()
                 .chain(mounts.into_iter().map(|(_, share)| share))
                 .collect(),
+            limits: size::in_guest(&spec.linux.resources, vcpus),
+            create_container: spec.hooks.create_container.clone(),
+            hook_state: from.state.for_hooks(Status::Creating),
             cgroup: from.state.cgroup.clone(),
             namespaces: from.namespaces.clone(),
-            membership: pod::membership(from)?,
+            membership,
             terminal: size,
             memory_mib: size::memory_mib(&limits),
             growth_mib: size::growth_mib(),
-            vcpus: size::vcpus(&limits),
+            vcpus,
             files: Files::of(spec)?,
             boot_limit_s: session::boot_limit_s()?,
         })

@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use caisson_sys::namespace::{self, Namespaces as Kinds};
+use rustix::mount::MountPropagationFlags;
 
 use crate::RuntimeError;
 use crate::namespace::{Namespaces, Origin};
@@ -35,4 +36,11 @@ pub(super) fn enter(namespaces: &Namespaces) -> Result<(), RuntimeError> {
 pub(super) fn join(path: &Path, kind: Kinds) -> Result<(), RuntimeError> {
     let file = std::fs::File::open(path).map_err(RuntimeError::file(path, "open"))?;
     namespace::enter(file.as_fd(), kind).map_err(RuntimeError::file(path, "setns"))
+}
+
+/// Have mounts of our own, which the host's changes reach but which do not reach the host.
+pub(super) fn leave_mounts() -> Result<(), RuntimeError> {
+    namespace::unshare(Kinds::MOUNT).map_err(RuntimeError::step("unshare"))?;
+    let flags = MountPropagationFlags::REC | MountPropagationFlags::DOWNSTREAM;
+    rustix::mount::mount_change("/", flags).map_err(RuntimeError::step("mount / rslave"))
 }

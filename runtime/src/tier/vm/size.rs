@@ -116,8 +116,8 @@ pub(super) fn on_host(limits: &Resources) -> Resources {
     limits
 }
 
-/// The container's limits as files of its control group in the guest.
-pub(super) fn in_guest(limits: &Resources) -> Vec<(String, String)> {
+/// The container's limits as files of its control group in the guest, which has this many CPUs.
+pub(super) fn in_guest(limits: &Resources, vcpus: u8) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let mut set = |name: &str, value: String| files.push((name.to_owned(), value));
     let given = |value: Option<i64>| value.filter(|value| *value != 0);
@@ -139,7 +139,29 @@ pub(super) fn in_guest(limits: &Resources) -> Vec<(String, String)> {
         let period = period.unwrap_or(100_000);
         set("cpu.max", format!("{} {period}", or_max(quota)));
     }
+    if let Some(burst) = limits.cpu.burst {
+        set("cpu.max.burst", burst.to_string());
+    }
+    if let Some(idle) = limits.cpu.idle {
+        set("cpu.idle", idle.to_string());
+    }
+    // Which of the host's CPUs they are is the host's cgroup's matter; the guest knows its own only.
+    if let Some(count) = listed(&limits.cpu.cpus) {
+        let last = count.clamp(1, u64::from(vcpus.max(1))) - 1;
+        set("cpuset.cpus", format!("0-{last}"));
+    }
     files
+}
+
+/// How many CPUs a list such as `0-2,5` names; `None` for one that is empty, or none.
+fn listed(cpus: &str) -> Option<u64> {
+    let one = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| text.trim().parse::<u32>().ok();
+        let span = number(last)?.checked_sub(number(first)?)?;
+        Some(u64::from(span) + 1)
+    };
+    cpus.split(',').map(one).sum()
 }
 
 #[cfg(test)]
@@ -184,14 +206,16 @@ mod tests {
         limits.memory.limit = Some(i64::MAX);
         assert!(memory_mib(&limits) > 1 << 20 && on_host(&limits).memory.limit == Some(i64::MAX));
     }
+
     #[test]
     fn the_guest_is_told_what_was_given() {
         let mut limits = Resources::default();
-        assert!(in_guest(&limits).is_empty());
+        assert!(in_guest(&limits, 2).is_empty());
         limits.memory.limit = Some(-1);
         limits.cpu.quota = Some(20_000);
         limits.pids = Some(crate::spec::types::Pids { limit: Some(0) });
-        let files = in_guest(&limits);
+        limits.cpu.cpus = "4-6,9".into();
+        let files = in_guest(&limits, 2);
         let files: Vec<_> = files
             .iter()
             .map(|(name, value)| (&**name, &**value))
@@ -200,7 +224,15 @@ mod tests {
             ("memory.max", "max"),
             ("pids.max", "max"),
             ("cpu.max", "20000 100000"),
+            ("cpuset.cpus", "0-1"),
         ];
         assert_eq!(files, wanted);
+    }
+
+    #[test]
+    fn lists_of_cpus_are_counted() {
+        assert_eq!((listed("0-2,5"), listed("7")), (Some(4), Some(1)));
+        assert_eq!(listed("0-4294967295,0-4294967295"), Some(1 << 33));
+        assert_eq!((listed(""), listed("3-1"), listed("x")), (None, None, None));
     }
 }

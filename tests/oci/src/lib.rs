@@ -9,4 +9,5 @@ pub mod reference;
 mod runtime;
 
 pub use bundle::{Bundle, Done, eventually};
+pub use caisson_test_bundle::Tier;
 pub use runtime::Runtime;

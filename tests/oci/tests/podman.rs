@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use caisson_oci_tests::{Done, Runtime};
+use caisson_oci_tests::{Done, Runtime, Tier};
 
 struct Podman {
     folder: PathBuf,
@@ -23,6 +23,12 @@ impl Podman {
     fn run(&self, arguments: &[&str]) -> Done {
         let (out, err) = (self.folder.join("out"), self.folder.join("err"));
         let create = |path: &PathBuf| std::fs::File::create(path).expect("output file");
+        let runtime = Runtime::caisson();
+        // Podman writes the dashes.
+        let flags = runtime.options.iter().flat_map(|option| {
+            let option = option.trim_start_matches('-').to_owned();
+            ["--runtime-flag".to_owned(), option]
+        });
         let status = Command::new("podman")
             .arg("--root")
             .arg(self.folder.join("root"))
@@ -32,7 +38,8 @@ impl Podman {
             .arg(self.folder.join("tmp"))
             .args(["--cgroup-manager=cgroupfs", "--storage-driver=vfs"])
             .args(["--events-backend=none", "--runtime"])
-            .arg(Runtime::caisson().program)
+            .arg(&runtime.program)
+            .args(flags)
             .args(arguments)
             .stdin(Stdio::null())
             // Files: conmon keeps what it inherits open.
@@ -69,10 +76,14 @@ fn a_container_lives_under_podman_as_under_runc() {
         IMAGE,
         "sh",
         "-c",
-        "uname -v; exit 7",
+        "uname -rv; exit 7",
     ]);
     assert_eq!(done.status, 7, "{}", done.stderr);
-    assert!(done.stdout.contains("Caisson"), "{}", done.stdout);
+    let kernel = match Tier::current() {
+        Tier::Kernel => "Caisson",
+        Tier::Vm => "-guest",
+    };
+    assert!(done.stdout.contains(kernel), "{}", done.stdout);
     let create = [
         "run",
         "-d",

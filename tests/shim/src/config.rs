@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::Tier;
+
 /// What containerd serves besides its own API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plugins {
@@ -49,20 +51,21 @@ fn cri(folder: &Path) -> String {
 [plugins."io.containerd.grpc.v1.cri".containerd]
   default_runtime_name = "caisson"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.caisson]
-  runtime_type = "io.containerd.caisson.v2"
+  runtime_type = "{handler}"
   pod_annotations = ["dev.caisson.*"]
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.sandboxed]
-  runtime_type = "io.containerd.caisson.v2"
+  runtime_type = "{handler}"
   sandboxer = "shim"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.configured]
-  runtime_type = "io.containerd.caisson.v2"
+  runtime_type = "{handler}"
   pod_annotations = ["dev.caisson.*"]
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.configured.options]
   TypeUrl = "runtimeoptions.v1.Options"
   ConfigPath = "{}/runtime.toml"
 "#,
         network.display(),
-        folder.display()
+        folder.display(),
+        handler = Tier::current().handler(),
     )
 }
 

@@ -85,18 +85,22 @@ pub fn each_handler(test: impl Fn(&Containerd)) {
     }
 }
 
-/// The folder of the binaries under test: where this test itself was built.
+/// The folder of the binaries under test: that of `CAISSON_BIN` if it has a shim too, else where this test itself was
+/// built.
 ///
 /// # Panics
 /// If they are not built.
 #[must_use]
 pub fn binaries() -> PathBuf {
     let test = std::env::current_exe().expect("path of the running test");
-    let profile = test
+    let built = test
         .parent()
         .and_then(Path::parent)
-        .expect("target/PROFILE/deps/TEST")
-        .to_owned();
+        .expect("target/PROFILE/deps/TEST");
+    let named = std::env::var_os("CAISSON_BIN").map(PathBuf::from);
+    let named = named.as_deref().and_then(Path::parent);
+    let named = named.filter(|folder| folder.join("containerd-shim-caisson-v2").is_file());
+    let profile = named.unwrap_or(built).to_owned();
     for (binary, package) in [
         ("containerd-shim-caisson-v2", "caisson-shim"),
         ("caisson", "caisson-runtime"),

@@ -15,7 +15,7 @@ use containerd_shim_protos::ttrpc::context::{Context, with_duration};
 use containerd_shim_protos::ttrpc::{Code, Error};
 
 fn soon() -> Context {
-    with_duration(Duration::from_secs(10))
+    with_duration(caisson_shim_tests::soon())
 }
 
 fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> Code {

@@ -218,7 +218,7 @@ macro_rules! for_each_syscall {
 167 swapon refuse(EPERM) "Not available." test "refused::swapon";
 168 swapoff refuse(EPERM) "Not available." test "refused::swapoff";
 169 reboot refuse(EPERM) "Not available." test "refused::reboot";
-170 sethostname emulate(system::sethostname) "Sets the container's host name; needs guest CAP_SYS_ADMIN." test "system::sethostname";
+170 sethostname emulate(system::sethostname) "Sets the host name of the container, or of the UTS namespace that guests have made; needs guest CAP_SYS_ADMIN." test "system::sethostname";
 171 setdomainname emulate(system::setdomainname) "Sets the container's domain name; needs guest CAP_SYS_ADMIN." test "system::setdomainname";
 172 iopl refuse(EPERM) "Not available." test "refused::iopl";
 173 ioperm refuse(EPERM) "Not available." test "refused::ioperm";
@@ -320,7 +320,7 @@ macro_rules! for_each_syscall {
 269 faccessat emulate(stat::faccessat) "Complete." test "stat::faccessat";
 270 pselect6 native strict emulate(poll::pselect6) "Complete." test "poll::pselect6";
 271 ppoll native strict emulate(poll::ppoll) "Complete." test "poll::ppoll";
-272 unshare emulate(namespace::unshare) "CLONE_FS, CLONE_FILES and CLONE_SYSVSEM; CLONE_NEWNS alone or with CLONE_FS, for all threads of the process, with guest CAP_SYS_ADMIN; other new namespaces are refused with EPERM." test "namespace::unshare";
+272 unshare emulate(namespace::unshare) "CLONE_FS, CLONE_FILES and CLONE_SYSVSEM; CLONE_NEWNS and CLONE_NEWUTS, not together with the latter two, for all threads of the process, with guest CAP_SYS_ADMIN; other new namespaces are refused with EPERM." test "namespace::unshare";
 273 set_robust_list native "Complete." test "thread::set_robust_list";
 274 get_robust_list native when(SELF) else emulate(foreign::get_robust_list) "Between processes of the container, permission is decided by guest credentials." test "foreign::get_robust_list";
 275 splice emulate(splice::splice) "Complete between pipes and from pipes; what goes into a pipe from a file or a stream socket is copied, at most 1 MiB at once; into a pipe from other sockets, and on files of /proc and /sys, EINVAL." test "splice::splice";

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use caisson_sys::namespace::{PidNamespace, ThreadIds};
 use caisson_sys::user_namespace::Ids;
@@ -41,7 +42,7 @@ pub struct Kernel {
     /// The files that guests execute.
     pub running: Arc<Running>,
     pub walkers: Walkers,
-    pub names: Mutex<Names>,
+    pub names: Arc<Mutex<Names>>,
     /// Executed in place of every program; sealed.
     pub loader: OwnedFd,
     /// Device and inode of the loader, by which it is recognised in a guest.
@@ -120,6 +121,14 @@ impl Kernel {
         }
     }
 
+    /// Forget what was written down for children that can not come any more, and the mount namespaces that this keeps.
+    pub fn forget_the_unborn(&self) {
+        /// No process is found for the first time so long after it was made, once everybody has been looked for.
+        const FOUND: Duration = Duration::from_secs(1);
+        self.discover_everyone();
+        self.births.forget_old(&self.table.processes(), FOUND);
+    }
+
     /// Whether a living process executes this file. [`Running`] alone does not tell: what was written down for children
     /// (`task/birth.rs`) outlives their maker, and the end of a process is noticed a moment late.
     pub fn is_executed(&self, device: u64, inode: u64) -> bool {
@@ -156,6 +165,11 @@ impl Kernel {
     /// What guests have mounted.
     pub fn mounts(&self) -> &Mounts {
         self.mounts.get_or_init(Mounts::default)
+    }
+
+    /// Host and domain name as a process sees them.
+    pub fn names_of(&self, process: &Process) -> Arc<Mutex<Names>> {
+        lock(&process.names).as_ref().unwrap_or(&self.names).clone()
     }
 
     /// Run `work` with this thread's servant.

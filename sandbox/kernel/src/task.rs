@@ -30,6 +30,7 @@ pub use table::Table;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::exec::Plan;
+use crate::system::Names;
 
 /// A lock that a panicking holder cannot poison for everybody else.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -92,6 +93,8 @@ pub struct Process {
     pub exe: Mutex<Option<Arc<Executable>>>,
     /// What the next child will be born with: the host process' mark.
     pub offspring: Mutex<Option<(u64, Arc<Birth>)>>,
+    /// Names of the system in a UTS namespace of its own; none in the container's.
+    pub names: Mutex<Option<Arc<Mutex<Names>>>>,
     /// Soft and hard RLIMIT_LOCKS as the guest sees it.
     pub file_locks: Mutex<(u64, u64)>,
     /// An exec that has been started and whose loader has not asked for its plan yet.
@@ -119,6 +122,7 @@ impl Process {
             birth,
             exe: Mutex::new(exe),
             offspring: Mutex::new(None),
+            names: Mutex::default(),
             file_locks: Mutex::new((u64::MAX, u64::MAX)),
             exec: Mutex::new(None),
             no_new_privs: AtomicBool::new(false),

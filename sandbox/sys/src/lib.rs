@@ -9,6 +9,7 @@
 
 pub mod affinity;
 pub mod allocator;
+pub mod cache;
 pub mod confine;
 pub mod credentials;
 pub mod descriptor;

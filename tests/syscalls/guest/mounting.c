@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
 
 /* Type and options of what is mounted at `point`, by /proc/self/mountinfo; the last line counts. */
 static void line_of(const char *tag, const char *point) {
@@ -420,7 +421,41 @@ static void namespaces(void) {
     say("unshare", "many", "%d %s", failed, errname(error));
 }
 
+/* Names of the system in a namespace of its own. */
+static void other_names(void) {
+    T("uts", unshare, CLONE_NEWUTS);
+    T("uts", sethostname, "inner", 5);
+    struct utsname name;
+    uname(&name);
+    say("uname", "uts", "%s %s", name.nodename, get("/proc/sys/kernel/hostname"));
+    pid_t child = fork();
+    if (child == 0) {
+        uname(&name);
+        say("uname", "uts_child", "%s", name.nodename);
+        T("uts_child", sethostname, "deeper", 6);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    uname(&name);
+    say("uname", "uts_shared", "%s", name.nodename);
+    T("both", unshare, CLONE_NEWUTS | CLONE_NEWNS);
+}
+
+static void names_of_the_system(void) {
+    struct utsname before, after;
+    uname(&before);
+    pid_t child = fork();
+    if (child == 0) {
+        other_names();
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    uname(&after);
+    say("uname", "uts_outside", "%d", strcmp(before.nodename, after.nodename) == 0);
+}
+
 FAMILY(mounting) {
+    SECTION(names_of_the_system);
     SECTION(namespaces);
     SECTION(tmpfs);
     SECTION(flags);

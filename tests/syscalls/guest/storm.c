@@ -1,17 +1,19 @@
 /* Everything at once: processes, programs, signals, names, mounts and looks into /proc, for a while, round after
  * round. Between the rounds nothing runs, and the harness looks at the app kernel: see tests/storm.rs. Nothing here is
- * compared with another runtime. */
+ * compared with another runtime. How many rounds is in /work/storm-rounds. */
 #include "guest.h"
 
 #include <dirent.h>
+#include <linux/aio_abi.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <time.h>
 
-enum { ROUNDS = 4, SECONDS = 4 };
+enum { SECONDS = 4 };
 
 static double now(void) {
     struct timespec t;
@@ -141,6 +143,55 @@ static void mounts(void) {
         umount2(at, MNT_DETACH);
     }
     rmdir(at);
+}
+
+/* Namespaces that end with their processes, some of which are killed in the middle of things. */
+static void namespaces(void) {
+    char at[64], old[80];
+    snprintf(at, sizeof at, "/work/storm-n%d", getpid());
+    snprintf(old, sizeof old, "%s/old", at);
+    mkdir(at, 0755);
+    for (unsigned i = 0; now() < until; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            /* Not a fault where there are too many for the moment. */
+            if (unshare(CLONE_NEWNS)) _exit(0);
+            if (mount("t", at, "tmpfs", 0, "size=64k")) _exit(1);
+            mkdir(old, 0755);
+            if (i % 3 == 0) for (;;) get("/proc/self/mountinfo");
+            if (syscall(SYS_pivot_root, at, old)) _exit(1);
+            if (i % 3 == 1 && fork() == 0) _exit(access("/old", F_OK));
+            umount2("/old", MNT_DETACH);
+            _exit(0);
+        }
+        if (child < 0) continue;
+        if (i % 3 == 0) {
+            millis(10);
+            kill(child, SIGKILL);
+        }
+        int status = 0;
+        waitpid(child, &status, 0);
+        if (WIFEXITED(status) && WEXITSTATUS(status)) _exit(WEXITSTATUS(status));
+    }
+    rmdir(at);
+}
+
+/* Contexts that end with their processes. */
+static void transfers(void) {
+    while (now() < until) {
+        pid_t child = fork();
+        if (child == 0) {
+            aio_context_t context = 0;
+            char buffer[512];
+            struct iocb block = {.aio_lio_opcode = IOCB_CMD_PREAD, .aio_buf = (uint64_t)(uintptr_t)buffer, .aio_nbytes = 512};
+            struct iocb *list[1] = {&block};
+            block.aio_fildes = (uint32_t)open("/work/file", O_RDONLY);
+            if (syscall(SYS_io_setup, 16, &context)) _exit(0);
+            for (int i = 0; i < 16; i++) syscall(SYS_io_submit, context, 1L, list);
+            _exit(0);
+        }
+        if (child > 0) waitpid(child, NULL, 0);
+    }
 }
 
 static void looks(void) {
@@ -328,9 +379,12 @@ static void traces(void) {
     }
 }
 
+/* What went wrong. */
+static char trouble[128];
+
 static int round_of(int number) {
     static void (*const kinds[])(void) = {forks, forks, orphans, threads, signals, names, names, mounts, looks, users, places, pipes,
-                                          traces};
+                                          traces, namespaces, transfers};
     enum { KINDS = sizeof kinds / sizeof *kinds };
     until = now() + SECONDS;
     pid_t workers[KINDS];
@@ -344,20 +398,21 @@ static int round_of(int number) {
     int bad = 0, status;
     for (int i = 0; i < KINDS; i++)
         if (waitpid(workers[i], &status, 0) != workers[i] || status) {
-            say("worker", "ended", "round %d kind %d: %s", number, i, ended(status));
+            snprintf(trouble, sizeof trouble, "round %d kind %d: %s", number, i, ended(status));
+            say("worker", "ended", "%s", trouble);
             bad = 1;
         }
     return bad;
 }
 
 FAMILY(storm) {
-    int bad = 0;
-    for (int i = 1; i <= ROUNDS; i++) {
+    int bad = 0, rounds = atoi(get("/work/storm-rounds"));
+    for (int i = 1; i <= rounds; i++) {
         bad |= round_of(i);
         char at_rest[64], go[64];
         snprintf(at_rest, sizeof at_rest, "/work/at-rest-%d", i);
         snprintf(go, sizeof go, "/work/go-%d", i);
-        put(at_rest, bad ? "bad" : "good");
+        put(at_rest, bad ? trouble : "good");
         for (int waited = 0; access(go, F_OK) && waited < 600; waited++) millis(50);
     }
     say("rounds", "all", "%s", bad ? "bad" : "good");

@@ -19,17 +19,19 @@ pub struct Storm<'a> {
 }
 
 impl<'a> Storm<'a> {
-    /// Rounds of guest/storm.c.
-    pub const ROUNDS: u32 = 4;
-
-    /// Starts it.
+    /// Starts so many rounds of guest/storm.c, of four seconds each.
     ///
     /// # Panics
     /// If it does not run within thirty seconds.
     #[must_use]
-    pub fn start(runtime: &'a Runtime, bundle: &'a Bundle) -> Storm<'a> {
+    pub fn start(runtime: &'a Runtime, bundle: &'a Bundle, rounds: u32) -> Storm<'a> {
         let mut config = Config::new(&[GUEST, "storm"], User::Root);
         fixture::lay_out(bundle, guest_program(), &mut config);
+        std::fs::write(
+            bundle.rootfs().join("work/storm-rounds"),
+            rounds.to_string(),
+        )
+        .expect("write storm-rounds");
         config.grant("CAP_SYS_ADMIN");
         let container = Container::new(runtime, bundle, &config);
         let runner = container.spawn();

@@ -1,4 +1,5 @@
 //! A storm of processes, signals, names and mounts: the app kernel lives on and keeps nothing of it.
+//! `CAISSON_STORM_ROUNDS=150` makes ten minutes of it.
 
 use std::fs;
 use std::path::Path;
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 use caisson_syscall_tests::Storm;
 use caisson_test_bundle::{Bundle, caisson};
 
+/// As many as a usual run has.
+const ROUNDS: u32 = 4;
 /// The first round fills caches and pools; after it nothing may grow with what guests do.
 const SLACK_DESCRIPTORS: usize = 16;
 const SLACK_THREADS: usize = 8;
@@ -76,9 +79,13 @@ fn a_storm_leaves_nothing_behind_in_the_app_kernel() {
     let runtime = caisson();
     let image = caisson_images::busybox().unwrap_or_else(|error| panic!("{error}"));
     let bundle = Bundle::new("storm", &image);
-    let storm = Storm::start(&runtime, &bundle);
+    let rounds = match std::env::var("CAISSON_STORM_ROUNDS") {
+        Ok(text) => text.parse().expect("CAISSON_STORM_ROUNDS: a number"),
+        Err(_) => ROUNDS,
+    };
+    let storm = Storm::start(&runtime, &bundle, rounds);
     let mut first = None;
-    for round in 1..=Storm::ROUNDS {
+    for round in 1..=rounds {
         let rest = storm.work().join(format!("at-rest-{round}"));
         assert_eq!(wait_for(&rest, Duration::from_secs(90)), "good");
         let now = Holdings::settled(storm.kernel(), first);

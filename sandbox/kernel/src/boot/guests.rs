@@ -12,6 +12,7 @@ use crate::kernel::Kernel;
 use crate::proc::{
     CapabilityMasks, Guests, Ids, Load, Owner, ProcessFacts, ServerHandle, SystemFacts, Walker,
 };
+use crate::system::Names;
 use crate::task::{MARK_RESOURCE, Process, Thread, lock};
 
 /// Exists from before the mounts are made; the kernel behind it comes later.
@@ -102,18 +103,11 @@ impl Guests for View {
         self.kernel.get().map(|kernel| &kernel.load)
     }
 
-    fn hostname(&self) -> String {
-        self.kernel
-            .get()
-            .map(|kernel| lock(&kernel.names).host.clone())
-            .unwrap_or_default()
-    }
-
-    fn domainname(&self) -> String {
-        self.kernel
-            .get()
-            .map(|kernel| lock(&kernel.names).domain.clone())
-            .unwrap_or_default()
+    fn names(&self, pid: u32) -> Names {
+        let Some(kernel) = self.kernel.get() else {
+            return Names::default();
+        };
+        lock(&names_of(kernel, pid)).clone()
     }
 
     fn ipc_object(&self, kind: Kind, id: i32) -> Option<Object> {
@@ -147,11 +141,17 @@ impl Guests for View {
             .map_or(0, |kernel| kernel.tracer.of_guest(tid as i32) as u32)
     }
 
-    fn set_hostname(&self, name: &str) -> Result<(), Errno> {
+    fn set_hostname(&self, pid: u32, name: &str) -> Result<(), Errno> {
         let kernel = self.kernel.get().ok_or(Errno::EPERM)?;
-        lock(&kernel.names).host = name.to_owned();
+        lock(&names_of(kernel, pid)).host = name.to_owned();
         Ok(())
     }
+}
+
+fn names_of(kernel: &Kernel, pid: u32) -> Arc<Mutex<Names>> {
+    let of = |process: &Process, _: &Thread| kernel.names_of(process);
+    let found = kernel.table.with_guest_process(pid as i32, of);
+    found.unwrap_or_else(|| kernel.names.clone())
 }
 
 fn facts(host_proc: BorrowedFd<'_>, process: &Process, thread: &Thread) -> ProcessFacts {

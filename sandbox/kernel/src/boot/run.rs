@@ -197,10 +197,10 @@ fn make_kernel(prepared: Prepared, boot: &mut Boot) -> Result<Kernel, BootError>
         mounts: OnceLock::new(),
         running: Default::default(),
         walkers: Default::default(),
-        names: Mutex::new(Names {
+        names: Arc::new(Mutex::new(Names {
             host: boot.hostname.clone(),
             domain: boot.domainname.clone(),
-        }),
+        })),
         loader: prepared.loader,
         loader_identity: (identity.st_dev, identity.st_ino),
         secret: u64::from_ne_bytes(secret),

@@ -163,16 +163,16 @@ pub fn copy(call: &mut Call<'_>) -> Result<Reply, Errno> {
     Ok(Reply::ZERO)
 }
 
-/// A number for one more. What was written down for children of processes that are gone keeps namespaces as well.
+/// A number for one more.
 fn admit(kernel: &Kernel) -> Result<u64, Errno> {
-    const AGE: Duration = Duration::from_secs(1);
+    /// With so many, a look at who is in them is worth it.
+    const MANY: usize = 32;
     const PAUSE: Duration = Duration::from_millis(10);
     const PAUSES: usize = 10;
-    let mut admitted = kernel.mounts().admit_namespace();
-    if admitted.is_err() {
-        kernel.discover_everyone();
-        kernel.births.forget_old(&kernel.table.processes(), AGE);
+    if kernel.mounts().namespaces() >= MANY {
+        kernel.forget_the_unborn();
     }
+    let mut admitted = kernel.mounts().admit_namespace();
     for _ in 0..PAUSES {
         if admitted.is_ok() {
             break;

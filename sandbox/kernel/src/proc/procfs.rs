@@ -33,6 +33,7 @@ pub(super) enum Fixed {
     SelfLink,
     ThreadSelfLink,
     Hostname,
+    Domainname,
 }
 
 use Fixed::{Constant, Link, Text};
@@ -161,7 +162,11 @@ impl ProcTree {
         let (mode, links) = match node.what {
             Fixed::Directory | Fixed::HostDirectory(_) => (libc::S_IFDIR | 0o555, 2),
             Fixed::Link(_) | Fixed::SelfLink | Fixed::ThreadSelfLink => (libc::S_IFLNK | 0o777, 1),
-            Fixed::Text(_) | Fixed::Constant(_) | Fixed::HostValue | Fixed::Hostname => {
+            Fixed::Text(_)
+            | Fixed::Constant(_)
+            | Fixed::HostValue
+            | Fixed::Hostname
+            | Fixed::Domainname => {
                 let mode = if sysctl { 0o644 } else { 0o444 };
                 (libc::S_IFREG | mode, 1)
             }
@@ -206,7 +211,7 @@ impl ProcTree {
         self.host_attributes(self.names.number(&path), &path)
     }
 
-    fn fixed_content(&self, index: u32) -> Result<Vec<u8>, Errno> {
+    fn fixed_content(&self, index: u32, opener: &Opener) -> Result<Vec<u8>, Errno> {
         let node = self.fixed(index)?;
         let configured = node
             .path
@@ -219,7 +224,14 @@ impl ProcTree {
             Fixed::Text(make) => Ok(make(&self.context)),
             Fixed::Constant(text) => Ok(text.as_bytes().to_vec()),
             Fixed::HostValue => host::read(self.context.host_proc(), node.path),
-            Fixed::Hostname => Ok(format!("{}\n", self.context.guests.hostname()).into_bytes()),
+            Fixed::Hostname => {
+                Ok(format!("{}\n", self.context.guests.names(opener.pid).host).into_bytes())
+            }
+            Fixed::Domainname => {
+                let name = self.context.guests.names(opener.pid).domain;
+                let shown = if name.is_empty() { "(none)" } else { &name };
+                Ok(format!("{shown}\n").into_bytes())
+            }
             _ => Err(Errno::EINVAL),
         }
     }
@@ -368,7 +380,7 @@ impl Tree for ProcTree {
 
     fn content(&self, number: u64, opener: &Opener) -> Result<Vec<u8>, Errno> {
         match self.resolve(number)? {
-            Node::Static(index) => self.fixed_content(index),
+            Node::Static(index) => self.fixed_content(index, opener),
             Node::Host(index) => host::read(self.context.host_proc(), &self.host_path(index)?),
             node => process::content(&self.context, node, opener),
         }
@@ -387,7 +399,7 @@ impl Tree for ProcTree {
                     let name = std::str::from_utf8(data).map_err(|_| Errno::EINVAL)?;
                     self.context
                         .guests
-                        .set_hostname(name.trim_end_matches('\n'))
+                        .set_hostname(opener.pid, name.trim_end_matches('\n'))
                 }
                 _ => Err(Errno::EIO),
             },

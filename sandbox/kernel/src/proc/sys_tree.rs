@@ -14,11 +14,6 @@ fn line(text: &str) -> Vec<u8> {
     format!("{text}\n").into_bytes()
 }
 
-fn domainname(context: &Context) -> Vec<u8> {
-    let name = context.guests.domainname();
-    line(if name.is_empty() { "(none)" } else { &name })
-}
-
 fn uuid(context: &Context) -> Vec<u8> {
     host::read(context.host_proc(), "sys/kernel/random/uuid").unwrap_or_default()
 }
@@ -63,7 +58,7 @@ pub(super) const SYSCTLS: &[(&str, Fixed)] = &[
     ("sys/kernel/core_pipe_limit", Constant("0\n")),
     ("sys/kernel/core_uses_pid", Constant("0\n")),
     ("sys/kernel/dmesg_restrict", Constant("1\n")),
-    ("sys/kernel/domainname", Text(domainname)),
+    ("sys/kernel/domainname", Fixed::Domainname),
     ("sys/kernel/hostname", Fixed::Hostname),
     ("sys/kernel/io_uring_disabled", Constant("2\n")),
     ("sys/kernel/keys/maxkeys", Constant("200\n")),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use caisson_sys::cache::{Cache, CacheKind};
 use nix::errno::Errno;
 
 use super::context::Context;
@@ -158,6 +159,7 @@ fn build(context: &Context) -> Map {
 fn cpus(builder: &mut Builder, cpus: &[u32]) {
     let list = limits::format_list(cpus);
     let mask = limits::format_mask(cpus);
+    let caches = caisson_sys::cache::caches();
     for name in ["online", "possible", "present"] {
         builder.line(&format!("devices/system/cpu/{name}"), &list);
     }
@@ -190,6 +192,15 @@ fn cpus(builder: &mut Builder, cpus: &[u32]) {
         for (name, value) in topology {
             builder.line(&format!("{base}/topology/{name}"), value);
         }
+        for (index, one) in caches.iter().enumerate() {
+            // As the topology above has it: processors share nothing but the last level.
+            let shared: &[u32] = if one.level < SHARED_LEVEL {
+                &[cpu]
+            } else {
+                cpus
+            };
+            cache(builder, &format!("{base}/cache/index{index}"), one, shared);
+        }
     }
     for name in [
         "online",
@@ -203,6 +214,33 @@ fn cpus(builder: &mut Builder, cpus: &[u32]) {
     builder.line("devices/system/node/node0/cpulist", &list);
     builder.line("devices/system/node/node0/cpumap", &mask);
     builder.line("devices/system/node/node0/distance", 10);
+}
+
+/// The level of the caches that all processors are shown to share.
+const SHARED_LEVEL: u32 = 3;
+
+fn cache(builder: &mut Builder, base: &str, cache: &Cache, shared: &[u32]) {
+    let kind = match cache.kind {
+        CacheKind::Data => "Data",
+        CacheKind::Instruction => "Instruction",
+        CacheKind::Unified => "Unified",
+    };
+    let size = format!("{}K", cache.bytes() >> 10);
+    let (map, list) = (limits::format_mask(shared), limits::format_list(shared));
+    let lines: [(&str, &dyn std::fmt::Display); 9] = [
+        ("level", &cache.level),
+        ("type", &kind),
+        ("size", &size),
+        ("coherency_line_size", &cache.line_bytes),
+        ("physical_line_partition", &cache.partitions),
+        ("ways_of_associativity", &cache.ways),
+        ("number_of_sets", &cache.sets),
+        ("shared_cpu_map", &map),
+        ("shared_cpu_list", &list),
+    ];
+    for (name, value) in lines {
+        builder.line(&format!("{base}/{name}"), value);
+    }
 }
 
 fn memory(builder: &mut Builder, memory: &Memory) {

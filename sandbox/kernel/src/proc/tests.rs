@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use crate::system::Names;
+
 use super::{
     CapabilityMasks, Guests, Ids, Kind, ProcessFacts, ServerHandle, SystemFacts, WalkMode, Walker,
 };
@@ -80,15 +82,14 @@ impl Guests for Fake {
         Some(&self.system)
     }
 
-    fn hostname(&self) -> String {
-        self.hostname.lock().unwrap().clone()
+    fn names(&self, _: u32) -> Names {
+        Names {
+            host: self.hostname.lock().unwrap().clone(),
+            domain: String::new(),
+        }
     }
 
-    fn domainname(&self) -> String {
-        "(none)".to_owned()
-    }
-
-    fn set_hostname(&self, name: &str) -> Result<(), Errno> {
+    fn set_hostname(&self, _: u32, name: &str) -> Result<(), Errno> {
         *self.hostname.lock().unwrap() = name.to_owned();
         Ok(())
     }

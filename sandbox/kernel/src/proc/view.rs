@@ -14,6 +14,7 @@ use nix::errno::Errno;
 
 use super::system::Load;
 use crate::ipc::Object;
+use crate::system::Names;
 
 /// The app kernel as the synthetic files see it.
 pub trait Guests: Send + Sync + 'static {
@@ -48,11 +49,8 @@ pub trait Guests: Send + Sync + 'static {
         None
     }
 
-    /// The host name as the guest sees it now.
-    fn hostname(&self) -> String;
-
-    /// The NIS domain name as the guest sees it now.
-    fn domainname(&self) -> String;
+    /// Host name and NIS domain name as process `pid` sees them now.
+    fn names(&self, pid: u32) -> Names;
 
     /// To whom a System V IPC object belongs; `None` for one that no guest has made.
     fn ipc_object(&self, kind: Kind, id: i32) -> Option<Object> {
@@ -79,7 +77,7 @@ pub trait Guests: Send + Sync + 'static {
     }
 
     /// A guest that may (fsuid 0 and CAP_SYS_ADMIN were checked) wrote /proc/sys/kernel/hostname.
-    fn set_hostname(&self, name: &str) -> Result<(), Errno>;
+    fn set_hostname(&self, pid: u32, name: &str) -> Result<(), Errno>;
 }
 
 /// Real, effective, saved and filesystem id of a process.

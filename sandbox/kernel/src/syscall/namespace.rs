@@ -2,6 +2,7 @@
 //! mount make for themselves. None is ever entered.
 
 use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex};
 
 use caisson_sys::file::statfs_of;
 use rustix::io::Errno;
@@ -9,6 +10,7 @@ use rustix::io::Errno;
 use crate::audited;
 use crate::call::Call;
 use crate::reply::Reply;
+use crate::task::{Capability, lock};
 
 /// Flags that unshare(2) takes without making a namespace.
 const PLAIN: u64 = (libc::CLONE_FS
@@ -37,11 +39,21 @@ pub fn unshare(call: &mut Call<'_>) -> Result<Reply, Errno> {
         return Err(Errno::INVAL);
     }
     let new = flags & NAMESPACES;
-    if new == libc::CLONE_NEWNS as u64 && flags & !new & !(libc::CLONE_FS as u64) == 0 {
-        return super::mount::unshare(call);
-    }
     if new != 0 {
-        return Err(Errno::PERM);
+        // The host could not do the rest without trying to make the namespaces.
+        let alone = flags & !new & !(libc::CLONE_FS as u64) == 0;
+        let possible = new & !(libc::CLONE_NEWNS | libc::CLONE_NEWUTS) as u64 == 0;
+        if !alone || !possible || !call.credentials().can(Capability::SysAdmin) {
+            return Err(Errno::PERM);
+        }
+        if new & libc::CLONE_NEWNS as u64 != 0 {
+            super::mount::unshare(call)?;
+        }
+        if new & libc::CLONE_NEWUTS as u64 != 0 {
+            let names = lock(&call.kernel.names_of(call.process())).clone();
+            *lock(&call.process().names) = Some(Arc::new(Mutex::new(names)));
+        }
+        return Ok(Reply::ZERO);
     }
     if flags & libc::CLONE_FS as u64 != 0 {
         call.process().unshare_fs();

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use crate::system::Names;
+
 use super::{Credentials, Executable, Fs, Process, Thread, lock};
 
 /// `RLIMIT_LOCKS`, asm-generic/resource.h.
@@ -40,6 +42,8 @@ pub struct Birth {
     pub exe: Option<Arc<Executable>>,
     pub no_new_privs: bool,
     pub dumpable: bool,
+    /// A UTS namespace other than the container's.
+    pub names: Option<Arc<Mutex<Names>>>,
     /// Soft and hard `RLIMIT_LOCKS` as the guest sees it.
     pub file_locks: (u64, u64),
 }
@@ -60,6 +64,7 @@ impl Birth {
             exe: lock(&process.exe).clone(),
             no_new_privs: process.no_new_privs(),
             dumpable: process.is_dumpable(),
+            names: lock(&process.names).clone(),
             file_locks: *lock(&process.file_locks),
         }
     }
@@ -80,7 +85,11 @@ impl Birth {
             (None, None) => true,
             _ => false,
         };
-        let rest = |birth: &Birth| (birth.no_new_privs, birth.dumpable, birth.file_locks);
+        let names = |birth: &Birth| birth.names.as_ref().map(Arc::as_ptr);
+        let rest = |birth: &Birth| {
+            let flags = (birth.no_new_privs, birth.dumpable);
+            (flags, birth.file_locks, names(birth))
+        };
         fs && exe && rest(self) == rest(other) && Arc::ptr_eq(&self.credentials, &other.credentials)
     }
 }
@@ -192,6 +201,7 @@ mod tests {
             exe: None,
             no_new_privs: false,
             dumpable: true,
+            names: None,
             file_locks: (u64::MAX, u64::MAX),
         }
     }

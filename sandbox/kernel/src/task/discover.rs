@@ -69,6 +69,7 @@ pub fn thread(
         .no_new_privs
         .store(birth.no_new_privs, Ordering::Release);
     process.dumpable.store(birth.dumpable, Ordering::Release);
+    *lock(&process.names) = birth.names.clone();
     *lock(&process.file_locks) = birth.file_locks;
     Ok(table.insert(Arc::new(Thread::new(
         tid,

@@ -184,7 +184,7 @@ macro_rules! for_each_syscall {
 133 mknod emulate(directory::mknod) "Regular files, fifos and sockets; device nodes by policy, else EPERM." test "directory::mknod";
 134 uselib refuse(ENOSYS) "Not available, as on kernels built without it." test "refused::uselib";
 135 personality native when(PERSONALITY) else emulate(process::personality) "Complete." test "process::personality";
-136 ustat refuse(ENOSYS) "Not available; statfs gives the same information." test "refused::ustat";
+136 ustat emulate(stat::ustat) "Of devices of mounts that the caller sees; names of file systems and packs are empty." test "stat::ustat";
 137 statfs emulate(stat::statfs) "Complete." test "stat::statfs";
 138 fstatfs native strict emulate(stat::fstatfs) "Complete." test "stat::fstatfs";
 139 sysfs emulate(system::sysfs) "Of the file systems that /proc/filesystems shows." test "system::sysfs";

@@ -72,6 +72,7 @@ pub struct Kernel {
     pub tracer: Arc<Tracer>,
     pub facts: SystemFacts,
     pub load: crate::proc::Load,
+    pub thread_names: crate::proc::ThreadNames,
     /// Device number of each synthetic file system (/proc, /sys) of the container, and the magic number that
     /// the real one has in statfs(2).
     pub synthetic: Vec<(u64, i64)>,

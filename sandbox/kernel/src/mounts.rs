@@ -27,8 +27,10 @@ pub use namespace::{Namespace, copy as copy_namespace, within};
 use crate::call::Call;
 use crate::task::{Directory, lock};
 
-/// How many mounts guests may have at a time: each takes memory of the host's kernel.
-const MOST: usize = 4096;
+/// How many mounts guests may have at a time in one namespace: each takes memory of the host's kernel.
+const MOST: usize = 1024;
+/// The same in all of them together.
+const MOST_OF_ALL: usize = 8 * MOST;
 
 /// File systems of which a guest can only have what the container already has: type and place.
 const PRESENT: [(&str, &str); 4] = [
@@ -45,7 +47,8 @@ type MountId = u64;
 pub struct Mounts {
     /// The configuration gave CAP_SYS_ADMIN.
     enabled: bool,
-    made: Mutex<HashMap<MountId, Owned>>,
+    /// By the number of the namespace that they are in.
+    made: Mutex<HashMap<u64, HashMap<MountId, Made>>>,
     /// Masked and read-only paths of the configuration, in whatever namespace.
     covers: HashSet<table::Content>,
     namespaces: Mutex<Numbers>,
@@ -58,13 +61,6 @@ pub struct Mounts {
 struct Numbers {
     latest: u64,
     living: HashSet<u64>,
-}
-
-/// A guest's mount and the number of the namespace that it is in. Ids are never the same in two of them.
-#[derive(Clone, Copy, Debug)]
-struct Owned {
-    made: Made,
-    namespace: u64,
 }
 
 /// A mount that a guest made.
@@ -142,7 +138,9 @@ impl Mounts {
     }
 
     pub fn made(&self, id: MountId) -> Option<Made> {
-        lock(&self.made).get(&id).map(|owned| owned.made)
+        // No two mounts of the host have the same.
+        let all = lock(&self.made);
+        all.values().find_map(|own| own.get(&id)).copied()
     }
 
     /// What must stay set on the mount of `file`, and so on copies of it.
@@ -158,16 +156,15 @@ impl Mounts {
     pub fn remember(&self, mount: BorrowedFd<'_>, made: Made, namespace: u64) -> Result<(), Errno> {
         let id = of(mount)?.id;
         let mut all = lock(&self.made);
-        if all.len() >= MOST {
+        let own = all.entry(namespace).or_default();
+        if own.len() >= MOST {
             // Some have gone with the mount below them, which nobody told.
-            all.retain(|id, owned| {
-                owned.namespace != namespace || is_attached(*id).unwrap_or(true)
-            });
+            own.retain(|id, _| is_attached(*id).unwrap_or(true));
         }
-        if all.len() >= MOST {
+        if own.len() >= MOST || all.values().map(HashMap::len).sum::<usize>() >= MOST_OF_ALL {
             return Err(Errno::NOSPC);
         }
-        all.insert(id, Owned { made, namespace });
+        all.entry(namespace).or_default().insert(id, made);
         Ok(())
     }
 
@@ -189,7 +186,7 @@ impl Mounts {
 
     fn forget_namespace(&self, number: u64) {
         lock(&self.namespaces).living.remove(&number);
-        lock(&self.made).retain(|_, owned| owned.namespace != number);
+        lock(&self.made).remove(&number);
     }
 
     /// What guests made in a namespace is theirs in its copy: mounts before and in the copy, by where they are.
@@ -199,23 +196,22 @@ impl Mounts {
         before: &HashMap<Vec<u8>, MountId>,
         copied: &HashMap<Vec<u8>, MountId>,
     ) -> Result<(), Errno> {
-        let mut all = lock(&self.made);
-        let of_guests: Vec<_> = before
+        let of_guests: HashMap<MountId, Made> = before
             .iter()
-            .filter_map(|(point, id)| {
-                let made = all.get(id)?.made;
-                Some((*copied.get(point)?, Owned { made, namespace }))
-            })
+            .filter_map(|(point, id)| Some((*copied.get(point)?, self.made(*id)?)))
             .collect();
-        if all.len() + of_guests.len() > MOST {
+        let mut all = lock(&self.made);
+        if all.values().map(HashMap::len).sum::<usize>() + of_guests.len() > MOST_OF_ALL {
             return Err(Errno::NOSPC);
         }
-        all.extend(of_guests);
+        all.insert(namespace, of_guests);
         Ok(())
     }
 
     pub fn forget(&self, id: MountId) {
-        lock(&self.made).remove(&id);
+        for own in lock(&self.made).values_mut() {
+            own.remove(&id);
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub use birth::{Birth, Births, InheritedFs, MARK_RESOURCE, RECENT};
 pub use credentials::{ALL_CAPABILITIES, Capability, Credentials, SecureBits};
 pub use discover::{
     Host, children_of, children_of_process, everyone as discover_everyone, ids_of,
-    read as read_proc, thread as discover_thread, threads_of,
+    read as read_proc, read_bytes as read_bytes_of_proc, thread as discover_thread, threads_of,
 };
 pub use exec_credentials::{AfterExec, FilePrivileges, after_exec, parse_file_capabilities};
 pub use executable::{Executable, Running};

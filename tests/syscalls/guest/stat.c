@@ -179,6 +179,21 @@ static void show_fs(const char *call, const char *tag, const struct statfs *fs) 
         (unsigned long)fs->f_flags & 0xf);
 }
 
+static void ustat_calls(void) {
+    struct {
+        int free_blocks;
+        unsigned long free_inodes;
+        char names[16];
+    } answer = {0};
+    struct stat st;
+    stat("/small", &st);
+    T("tmpfs", ustat, (unsigned)st.st_dev, &answer);
+    say("ustat", "tmpfs", "%d %d", answer.free_blocks, answer.free_inodes > 0);
+    T("none", ustat, 0xfffffU, &answer);
+    T("zero", ustat, 0, &answer);
+    T("efault", ustat, (unsigned)st.st_dev, BAD);
+}
+
 static void statfs_calls(void) {
     struct statfs fs;
     static const char *const where[][2] = {{"work", "/work"}, {"tmp", "/tmp"}, {"proc", "/proc"}, {"ro", "/ro"}, {"pts", "/dev/pts"},
@@ -234,6 +249,7 @@ static void handles(void) {
 }
 
 FAMILY(stat) {
+    SECTION(ustat_calls);
     SECTION(by_path);
     SECTION(by_descriptor);
     SECTION(access_calls);

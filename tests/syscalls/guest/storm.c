@@ -156,10 +156,10 @@ static void namespaces(void) {
         if (child == 0) {
             /* Not a fault where there are too many for the moment. */
             if (unshare(CLONE_NEWNS)) _exit(0);
-            if (mount("t", at, "tmpfs", 0, "size=64k")) _exit(1);
+            if (mount("t", at, "tmpfs", 0, "size=64k")) _exit(errno);
             mkdir(old, 0755);
             if (i % 3 == 0) for (;;) get("/proc/self/mountinfo");
-            if (syscall(SYS_pivot_root, at, old)) _exit(1);
+            if (syscall(SYS_pivot_root, at, old)) _exit(128 + errno);
             if (i % 3 == 1 && fork() == 0) _exit(access("/old", F_OK));
             umount2("/old", MNT_DETACH);
             _exit(0);

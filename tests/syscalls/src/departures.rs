@@ -43,8 +43,6 @@ const fn departure(
 const ZEROCOPY: &str = "memory of the network is not mapped into guests";
 
 const MEMORY: &str = "/proc/PID/pagemap and numa_maps are not there";
-const NAME: &str =
-    "a name written to /proc/PID/comm is shown there, but prctl is native and keeps its own";
 
 const DEPARTURES: &[Departure] = &[
     departure("procfs::unlink.remove", None, FUSE),
@@ -65,7 +63,6 @@ const DEPARTURES: &[Departure] = &[
     departure("procfs::read.other_user_syscall", None, FUSE),
     departure("procfs::read.other_user_personality", None, FUSE),
     departure("procfs::read.other_user_fdinfo", None, FUSE),
-    departure("procfs::write.comm#2", None, NAME),
     departure("procfs::open.zombie_fd", None, FUSE),
     departure(
         "aio::io_getevents.proc#2",

@@ -42,7 +42,6 @@ pub const PR_SET_PTRACER: u32 = 0x5961_6d61;
 /// Options that act on the caller's own name, memory or timers and on nothing the app kernel keeps.
 pub const NATIVE: &[u32] = &[
     PR_SET_NAME,
-    PR_GET_NAME,
     PR_SET_VMA,
     PR_GET_PDEATHSIG,
     PR_GET_TIMING,

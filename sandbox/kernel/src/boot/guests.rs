@@ -10,7 +10,8 @@ use nix::errno::Errno;
 use crate::ipc::Object;
 use crate::kernel::Kernel;
 use crate::proc::{
-    CapabilityMasks, Guests, Ids, Load, Owner, ProcessFacts, ServerHandle, SystemFacts, Walker,
+    CapabilityMasks, Guests, Ids, Load, Owner, ProcessFacts, ServerHandle, SystemFacts,
+    ThreadNames, Walker,
 };
 use crate::system::Names;
 use crate::task::{MARK_RESOURCE, Process, Thread, lock};
@@ -101,6 +102,10 @@ impl Guests for View {
 
     fn load(&self) -> Option<&Load> {
         self.kernel.get().map(|kernel| &kernel.load)
+    }
+
+    fn thread_names(&self) -> Option<&ThreadNames> {
+        self.kernel.get().map(|kernel| &kernel.thread_names)
     }
 
     fn names(&self, pid: u32) -> Names {

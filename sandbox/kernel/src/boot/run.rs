@@ -215,6 +215,7 @@ fn make_kernel(prepared: Prepared, boot: &mut Boot) -> Result<Kernel, BootError>
         ipc: Default::default(),
         aio: Default::default(),
         load: Default::default(),
+        thread_names: Default::default(),
         gate: Gate::default(),
         parked: Default::default(),
         tracer: Default::default(),

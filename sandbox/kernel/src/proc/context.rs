@@ -9,7 +9,6 @@ use nix::sched::CloneFlags;
 use nix::time::ClockId;
 
 use super::host;
-use super::process::Names;
 use super::view::{Guests, SystemFacts};
 
 /// The servers have a descriptor table of their own (see `mount`): duplicates, in that table, of descriptors that
@@ -32,7 +31,6 @@ pub(super) struct Context {
     pub(super) guests: Arc<dyn Guests>,
     /// Used until the container is booted and the guest's own facts are known.
     unbooted: SystemFacts,
-    pub(super) thread_names: Names,
 }
 
 fn clock_ns(clock: ClockId) -> u64 {
@@ -54,7 +52,6 @@ impl Context {
             duplicates: Duplicates::default(),
             guests,
             unbooted,
-            thread_names: Names::default(),
         }
     }
 
@@ -79,6 +76,11 @@ impl Context {
         let original = self.guests.guest_proc().ok_or(Errno::ESRCH)?;
         let own = Arc::new(duplicate(&original)?);
         Ok(Arc::clone(self.duplicates.guest_proc.get_or_init(|| own)))
+    }
+
+    /// The name that was given to a thread through /proc, if the host kernel's is still the one it replaced.
+    pub(super) fn given_name(&self, tid: u32, now: &str) -> Option<String> {
+        self.guests.thread_names()?.given(tid, now)
     }
 
     pub(super) fn host_proc(&self) -> BorrowedFd<'_> {

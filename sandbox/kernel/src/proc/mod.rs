@@ -28,6 +28,7 @@ mod tests;
 pub(crate) use inode::process_of_node;
 pub use limits::Memory;
 pub use mount::{Kind, Protection, ServerHandle, mount, open_device as open_fuse};
+pub use process::ThreadNames;
 pub(crate) use process::{MemoryNode, memory_of_node};
 pub(crate) use system::FILESYSTEMS;
 pub use system::Load;

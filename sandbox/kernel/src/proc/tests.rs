@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use crate::proc::ThreadNames;
 use crate::system::Names;
 
 use super::{
@@ -27,6 +28,7 @@ struct Fake {
     walker: Arc<Walker>,
     system: SystemFacts,
     hostname: Mutex<String>,
+    thread_names: ThreadNames,
     /// Effective set of process 1.
     capabilities: Arc<AtomicU64>,
     uid_of_init: Arc<AtomicU32>,
@@ -80,6 +82,10 @@ impl Guests for Fake {
 
     fn system(&self) -> Option<&SystemFacts> {
         Some(&self.system)
+    }
+
+    fn thread_names(&self) -> Option<&ThreadNames> {
+        Some(&self.thread_names)
     }
 
     fn names(&self, _: u32) -> Names {
@@ -162,6 +168,7 @@ impl Stand {
                 ..SystemFacts::default()
             },
             hostname: Mutex::new("testhost".to_owned()),
+            thread_names: ThreadNames::default(),
         };
         let directory = std::env::temp_dir().join(format!("caisson-{kind:?}-{}", processes.id()));
         fs::create_dir(&directory).unwrap();

@@ -12,6 +12,7 @@ use caisson_sys::sysv::Kind;
 use caisson_sys::user_namespace;
 use nix::errno::Errno;
 
+use super::process::ThreadNames;
 use super::system::Load;
 use crate::ipc::Object;
 use crate::system::Names;
@@ -46,6 +47,11 @@ pub trait Guests: Send + Sync + 'static {
 
     /// The container's load averages; `None` before it is booted.
     fn load(&self) -> Option<&Load> {
+        None
+    }
+
+    /// Names that guests gave to threads through /proc; `None` before the container is booted.
+    fn thread_names(&self) -> Option<&ThreadNames> {
         None
     }
 

@@ -9,7 +9,9 @@ use rustix::io::Errno;
 use crate::audited;
 use crate::call::Call;
 use crate::reply::Reply;
-use crate::task::{ALL_CAPABILITIES, Capability, Credentials, SecureBits, read_proc};
+use crate::task::{
+    ALL_CAPABILITIES, Capability, Credentials, SecureBits, read_bytes_of_proc, read_proc,
+};
 
 const PR_CAP_AMBIENT_IS_SET: u64 = 1;
 const PR_CAP_AMBIENT_RAISE: u64 = 2;
@@ -25,6 +27,7 @@ pub fn prctl(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let [_, value, rest @ ..] = call.incoming.args;
     let alone = rest[..3].iter().all(|argument| *argument == 0);
     match call.uint(0) {
+        option::PR_GET_NAME => name(call),
         option::PR_SET_PDEATHSIG => parent_death_signal(call),
         option::PR_SET_NO_NEW_PRIVS if value == 1 && alone => {
             call.process().no_new_privs.store(true, Ordering::Release);
@@ -63,6 +66,26 @@ pub fn prctl(call: &mut Call<'_>) -> Result<Reply, Errno> {
         _ => Err(Errno::INVAL),
     }
 }
+
+/// What the host kernel calls the thread, or what it was called through /proc since.
+fn name(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    call.servant.assume_self()?;
+    let path = format!("{}/comm", call.incoming.tid);
+    let comm = read_bytes_of_proc(call.kernel.host_proc(), &path)?;
+    let comm = comm.strip_suffix(b"\n").unwrap_or(&comm);
+    let mut name = [0; TASK_COMM_LEN];
+    let tid = call.thread.guest_tid as u32;
+    let shown = String::from_utf8_lossy(comm);
+    let given = call.kernel.thread_names.given(tid, &shown);
+    let text = given.as_ref().map_or(comm, |given| given.as_bytes());
+    let length = text.len().min(TASK_COMM_LEN - 1);
+    name[..length].copy_from_slice(&text[..length]);
+    call.write_bytes(call.arg(1), &name)?;
+    Ok(Reply::ZERO)
+}
+
+/// linux/sched.h.
+const TASK_COMM_LEN: usize = 16;
 
 /// The first process of the container, our child, dies with the app kernel by this very signal: it is not
 /// its own to change.

@@ -179,6 +179,42 @@ fn read_link(call: &mut Call<'_>, directory: i32, path: usize) -> Result<Reply, 
     Ok(Reply::Value(length as i64))
 }
 
+/// `struct ustat`, ustat(2): free blocks and inodes of the file system of a device; names that nothing fills.
+const USTAT_BYTES: usize = 32;
+
+pub fn ustat(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    crate::mounts::within(call, ustat_here)
+}
+
+fn ustat_here(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    // new_decode_dev(): minor bits 0-7 and 20-31, major bits 8-19.
+    let device = call.uint(0);
+    let wanted = format!(
+        "{}:{}",
+        device >> 8 & 0xfff,
+        device & 0xff | device >> 12 & 0xf_ff00
+    );
+    call.assume()?;
+    let table = crate::task::read_proc(call.kernel.host_proc(), "thread-self/mountinfo")?;
+    let of_device = |line: &&str| line.split(' ').nth(2) == Some(&wanted);
+    let point = table
+        .lines()
+        .find(of_device)
+        .and_then(|line| line.split(' ').nth(4));
+    let point = CString::new(crate::boot::unescape(point.ok_or(Errno::INVAL)?));
+    let point = point.map_err(|_| Errno::INVAL)?;
+    call.servant.assume_self()?;
+    let flags =
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC;
+    let root = rustix::fs::open(&point, flags, rustix::fs::Mode::empty())?;
+    let stat = file::statfs_of(root.as_fd())?;
+    let mut answer = [0; USTAT_BYTES];
+    answer[..4].copy_from_slice(&(stat.f_bfree as i32).to_ne_bytes());
+    answer[8..16].copy_from_slice(&(stat.f_ffree as u64).to_ne_bytes());
+    call.write_bytes(call.arg(1), &answer)?;
+    Ok(Reply::ZERO)
+}
+
 pub fn statfs(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let path = call.path(0)?;
     let stat = call.on_path(libc::AT_FDCWD, &path, |at, path| {

@@ -170,6 +170,11 @@ fn parse(status: &str) -> Option<ThreadIds> {
 }
 
 pub fn read(host_proc: BorrowedFd<'_>, path: &str) -> Result<String, Errno> {
+    String::from_utf8(read_bytes(host_proc, path)?).map_err(|_| Errno::SRCH)
+}
+
+/// A file of the host's procfs that may hold anything.
+pub fn read_bytes(host_proc: BorrowedFd<'_>, path: &str) -> Result<Vec<u8>, Errno> {
     let fd = openat(
         host_proc,
         path,
@@ -180,7 +185,7 @@ pub fn read(host_proc: BorrowedFd<'_>, path: &str) -> Result<String, Errno> {
     loop {
         text.reserve(1024);
         if rustix::io::read(&fd, rustix::buffer::spare_capacity(&mut text))? == 0 {
-            return String::from_utf8(text).map_err(|_| Errno::SRCH);
+            return Ok(text);
         }
     }
 }

@@ -15,10 +15,10 @@ const MOST: usize = 4096;
 const LONGEST: usize = 15;
 
 /// Names by guest tid, each with the name that the host kernel had then: a rename by prctl(2) or exec wins.
-#[derive(Default)]
-pub(crate) struct Names(Mutex<HashMap<u32, (String, String)>>);
+#[derive(Debug, Default)]
+pub struct ThreadNames(Mutex<HashMap<u32, (String, String)>>);
 
-impl Names {
+impl ThreadNames {
     fn set(&self, tid: u32, before: String, name: String) {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if names.len() >= MOST {
@@ -28,7 +28,7 @@ impl Names {
     }
 
     /// The name given to `tid`, if the host kernel's is still the one it replaced.
-    pub(super) fn given(&self, tid: u32, now: &str) -> Option<String> {
+    pub fn given(&self, tid: u32, now: &str) -> Option<String> {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match names.get(&tid) {
             Some((before, name)) if before == now => Some(name.clone()),
@@ -44,7 +44,7 @@ impl Names {
 pub(super) fn comm(subject: &Subject<'_>) -> Result<Vec<u8>, Errno> {
     let comm = subject.guest_text("comm")?;
     let name = comm.trim_end_matches('\n');
-    match subject.context.thread_names.given(subject.thread(), name) {
+    match subject.context.given_name(subject.thread(), name) {
         Some(given) => Ok(format!("{given}\n").into_bytes()),
         None => Ok(comm.into_bytes()),
     }
@@ -58,9 +58,9 @@ pub(super) fn rename(subject: &Subject<'_>, data: &[u8]) -> Result<(), Errno> {
     let text = data.split(|&byte| byte == 0).next().unwrap_or_default();
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     let name = String::from_utf8_lossy(&text[..text.len().min(LONGEST)]).into_owned();
-    subject
-        .context
-        .thread_names
+    let names = subject.context.guests.thread_names();
+    names
+        .ok_or(Errno::ESRCH)?
         .set(subject.thread(), before, name);
     Ok(())
 }

@@ -19,7 +19,7 @@ mod table;
 mod write;
 
 pub(super) use access::{may_administrate, opener};
-pub(super) use comm::Names;
+pub use comm::ThreadNames;
 pub(crate) use node::{MemoryNode, memory_of_node};
 pub(super) use node::{attributes, content, is_network, link, list, list_all, lookup, open};
 pub(super) use write::write;

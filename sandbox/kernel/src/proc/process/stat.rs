@@ -18,7 +18,7 @@ pub(super) fn stat(subject: &Subject<'_>) -> Result<Vec<u8>, Errno> {
     let permitted = access::may_inspect(subject.context, subject.opener, subject.pid);
     let boot_ticks = subject.context.system().boot_time_ns / NS_PER_TICK;
     let (name, fields) = split(&text).ok_or(Errno::EIO)?;
-    let given = subject.context.thread_names.given(subject.thread(), name);
+    let given = subject.context.given_name(subject.thread(), name);
     let name = given.as_deref().unwrap_or(name);
     let view = View {
         boot_ticks,

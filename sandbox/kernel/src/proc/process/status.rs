@@ -15,7 +15,7 @@ pub(super) fn status(subject: &Subject<'_>) -> Result<Vec<u8>, Errno> {
         .next()
         .and_then(|line| line.strip_prefix("Name:\t"))
         .unwrap_or("");
-    let given = subject.context.thread_names.given(subject.thread(), name);
+    let given = subject.context.given_name(subject.thread(), name);
     let changes = Changes {
         name: given,
         running: subject.is_reader(),

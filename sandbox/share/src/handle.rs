@@ -6,10 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 
+use crate::node::Node;
+
 /// A file or directory that is open.
 #[derive(Debug)]
 pub(crate) struct Handle {
     pub(crate) fd: OwnedFd,
+    /// Keeps the node's descriptor: what is open stays known even if it is removed.
+    _node: Arc<Node>,
     /// Of a directory: the offset from which the descriptor reads next, if that is known.
     pub(crate) position: Mutex<Option<u64>>,
 }
@@ -39,7 +43,7 @@ impl Handles {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn add(&self, fd: OwnedFd) -> Result<u64, Errno> {
+    pub(crate) fn add(&self, fd: OwnedFd, node: Arc<Node>) -> Result<u64, Errno> {
         let mut inner = self.lock();
         if inner.open.len() >= self.limit {
             return Err(Errno::NFILE);
@@ -47,6 +51,7 @@ impl Handles {
         inner.last += 1;
         let handle = Handle {
             fd,
+            _node: node,
             position: Mutex::new(Some(0)),
         };
         let number = inner.last;

@@ -84,14 +84,21 @@ pub fn enter(id: u32) -> Result<(), JailError> {
     Ok(())
 }
 
-/// As many descriptors as may be had: the guest's caches hold nodes, and each takes one.
+/// As many descriptors as may be had: the guest's caches hold nodes, and each takes one. What it takes to have more than
+/// this process was given, CAP_SYS_RESOURCE, not every root has.
 fn raise_descriptors() -> io::Result<()> {
-    let hard = getrlimit(Resource::Nofile).maximum;
-    let most = Rlimit {
-        current: hard,
-        maximum: hard,
+    /// Linux's own limit, `fs.nr_open`, unless it was changed.
+    const MOST: u64 = 1 << 20;
+    let limit = |most| Rlimit {
+        current: most,
+        maximum: most,
     };
-    Ok(setrlimit(Resource::Nofile, most)?)
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let more = hard.is_some_and(|hard| hard < MOST);
+    if more && setrlimit(Resource::Nofile, limit(Some(MOST))).is_ok() {
+        return Ok(());
+    }
+    Ok(setrlimit(Resource::Nofile, limit(hard))?)
 }
 
 /// Puts the calling thread under the profile seccomp-profiles/share.json. Sets no_new_privs.

@@ -15,6 +15,7 @@ mod handle;
 mod identity;
 pub mod jail;
 mod node;
+mod nodes;
 mod program;
 mod protocol;
 mod serve;

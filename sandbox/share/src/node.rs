@@ -1,15 +1,13 @@
-//! What the guest has names for: nodes, each held by a descriptor that can do nothing but name it (`O_PATH`).
+//! What the guest has names for: a node, held by a descriptor that can do nothing but name it (`O_PATH`).
 
-use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use caisson_wire::share::Coherence;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxFlags, openat, statx};
 use rustix::io::Errno;
 
-use crate::protocol::{Attributes, ROOT, Stat, Validity};
+use crate::protocol::{Attributes, Stat, Validity};
 
 /// How long the guest believes what it knows of files that are its own.
 const OWN_VALID: Validity = Validity {
@@ -25,7 +23,7 @@ const LIVE_VALID: Validity = Validity {
 
 /// Which file it is, and by which mount it is reached: the same file may be read-only by one and not by another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
+pub(crate) struct Key {
     mount: u64,
     device: (u32, u32),
     inode: u64,
@@ -35,8 +33,8 @@ struct Key {
 #[derive(Debug)]
 pub(crate) struct Node {
     fd: OwnedFd,
-    key: Key,
-    kind: FileType,
+    pub(crate) key: Key,
+    pub(crate) kind: FileType,
     pub(crate) coherence: Coherence,
 }
 
@@ -140,137 +138,4 @@ fn own_path(fd: BorrowedFd<'_>) -> CString {
 fn stat(fd: BorrowedFd<'_>) -> Result<Statx, Errno> {
     let what = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
     statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, what)
-}
-
-/// The nodes by the numbers that the guest knows them by.
-pub(crate) struct Nodes {
-    inner: Mutex<Inner>,
-    limit: usize,
-}
-
-#[derive(Default)]
-struct Inner {
-    by_number: HashMap<u64, Known>,
-    by_key: HashMap<Key, u64>,
-    last: u64,
-}
-
-struct Known {
-    node: Arc<Node>,
-    /// How often the guest was told of it, less how often it has forgotten it.
-    lookups: u64,
-    /// The root of a share, which stays.
-    pinned: bool,
-}
-
-impl Nodes {
-    /// At most `limit` nodes, each of which takes a descriptor.
-    pub(crate) fn new(limit: usize) -> Nodes {
-        Nodes {
-            inner: Mutex::new(Inner {
-                last: ROOT,
-                ..Inner::default()
-            }),
-            limit,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn find(&self, number: u64) -> Result<Arc<Node>, Errno> {
-        let inner = self.lock();
-        let known = inner.by_number.get(&number).ok_or(Errno::STALE)?;
-        Ok(Arc::clone(&known.node))
-    }
-
-    /// Counts that the guest is told of `node`, and returns its number.
-    pub(crate) fn tell(&self, node: Node) -> Result<u64, Errno> {
-        self.lock().add(node, self.limit, false)
-    }
-
-    /// Keeps the root of a share until [`Nodes::unpin`].
-    pub(crate) fn pin(&self, node: Node) -> Result<u64, Errno> {
-        self.lock().add(node, self.limit, true)
-    }
-
-    pub(crate) fn unpin(&self, number: u64) {
-        let mut inner = self.lock();
-        if let Some(known) = inner.by_number.get_mut(&number) {
-            known.pinned = false;
-            inner.drop_unknown(number);
-        }
-    }
-
-    /// Counts one more lookup of a node that is there.
-    pub(crate) fn tell_again(&self, number: u64) -> Result<Arc<Node>, Errno> {
-        let mut inner = self.lock();
-        let known = inner.by_number.get_mut(&number).ok_or(Errno::STALE)?;
-        known.lookups = known.lookups.saturating_add(1);
-        Ok(Arc::clone(&known.node))
-    }
-
-    /// The guest has forgotten a node `count` times; it may say so more often than is true.
-    pub(crate) fn forget(&self, number: u64, count: u64) {
-        let mut inner = self.lock();
-        if let Some(known) = inner.by_number.get_mut(&number) {
-            known.lookups = known.lookups.saturating_sub(count);
-            inner.drop_unknown(number);
-        }
-    }
-
-    /// The guest begins anew: nothing but the shares is left.
-    pub(crate) fn clear(&self) {
-        let mut inner = self.lock();
-        inner.by_number.retain(|_, known| {
-            known.lookups = 0;
-            known.pinned
-        });
-        let Inner {
-            by_number, by_key, ..
-        } = &mut *inner;
-        by_key.retain(|_, number| by_number.contains_key(number));
-    }
-
-    #[cfg(test)]
-    pub(crate) fn count(&self) -> usize {
-        self.lock().by_number.len()
-    }
-}
-
-impl Inner {
-    fn add(&mut self, node: Node, limit: usize, pinned: bool) -> Result<u64, Errno> {
-        if let Some(number) = self.by_key.get(&node.key).copied()
-            && let Some(known) = self.by_number.get_mut(&number)
-        {
-            if pinned {
-                known.pinned = true;
-            } else {
-                known.lookups = known.lookups.saturating_add(1);
-            }
-            return Ok(number);
-        }
-        if self.by_number.len() >= limit {
-            return Err(Errno::NFILE);
-        }
-        self.last += 1;
-        self.by_key.insert(node.key, self.last);
-        let known = Known {
-            node: Arc::new(node),
-            lookups: u64::from(!pinned),
-            pinned,
-        };
-        self.by_number.insert(self.last, known);
-        Ok(self.last)
-    }
-
-    fn drop_unknown(&mut self, number: u64) {
-        let unknown = |known: &Known| known.lookups == 0 && !known.pinned;
-        if self.by_number.get(&number).is_some_and(unknown)
-            && let Some(known) = self.by_number.remove(&number)
-        {
-            self.by_key.remove(&known.node.key);
-        }
-    }
 }

@@ -56,6 +56,9 @@ pub(crate) mod op {
     pub(crate) const TMPFILE: u32 = 51;
 }
 
+/// `FUSE_SUBMOUNTS`.
+const SUBMOUNTS: u32 = 1 << 27;
+
 /// `FUSE_*` flags of INIT that are asked for.
 const FEATURES: u32 = {
     const ASYNC_READ: u32 = 1 << 0;
@@ -66,7 +69,6 @@ const FEATURES: u32 = {
     const READDIRPLUS_AUTO: u32 = 1 << 14;
     const ASYNC_DIO: u32 = 1 << 15;
     const PARALLEL_DIROPS: u32 = 1 << 18;
-    const SUBMOUNTS: u32 = 1 << 27;
     const HANDLE_KILLPRIV_V2: u32 = 1 << 28;
     ASYNC_READ
         | ATOMIC_O_TRUNC
@@ -394,8 +396,13 @@ pub(crate) fn decode_device(device: u32) -> (u32, u32) {
     )
 }
 
+/// What a guest and the server have agreed on, as far as it changes answers.
+pub(crate) struct Agreed {
+    pub(crate) submounts: bool,
+}
+
 /// The answer to INIT, `struct fuse_init_out`.
-pub(crate) fn init(request: &Request<'_>, reply: &mut Reply) -> Result<(), Errno> {
+pub(crate) fn init(request: &Request<'_>, reply: &mut Reply) -> Result<Agreed, Errno> {
     /// So many requests the guest has under way for its own page cache.
     const BACKGROUND: u16 = 64;
     let mut fields = request.fields();
@@ -412,7 +419,9 @@ pub(crate) fn init(request: &Request<'_>, reply: &mut Reply) -> Result<(), Errno
     // Times in nanoseconds, one by one.
     reply.u32(data).u32(1);
     reply.u16(0).u16(0).zeros(32);
-    Ok(())
+    Ok(Agreed {
+        submounts: offered & SUBMOUNTS != 0,
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use caisson_wire::share::{AnswerHeader, Coherence, Order, RequestHeader};
@@ -9,8 +10,9 @@ use rustix::io::Errno;
 
 use crate::handle::Handles;
 use crate::identity;
-use crate::node::{Node, Nodes};
-use crate::protocol::{self, Reply, Request, op};
+use crate::node::Node;
+use crate::nodes::Nodes;
+use crate::protocol::{self, Attributes, Reply, Request, Stat, op};
 
 /// The state that all threads of the server work on.
 pub struct Server {
@@ -18,6 +20,9 @@ pub struct Server {
     pub(crate) handles: Handles,
     /// Names in the root, and the nodes behind them.
     pub(crate) shares: Mutex<BTreeMap<Vec<u8>, u64>>,
+    /// Whether the guest has asked to be told where other file systems begin. One that has not takes a directory that is
+    /// marked so for another than the one that it knows.
+    submounts: AtomicBool,
 }
 
 /// Why a share was not made.
@@ -40,10 +45,12 @@ impl Server {
         // Sockets, standard error, the working directory and what a request opens for its own time.
         const SPARE: usize = 64;
         let descriptors = descriptors.saturating_sub(SPARE);
+        // What is open needs one of each.
         Server {
-            nodes: Nodes::new(descriptors / 4 * 3),
-            handles: Handles::new(descriptors / 4),
+            nodes: Nodes::new(descriptors / 2),
+            handles: Handles::new(descriptors / 2),
             shares: Mutex::default(),
+            submounts: AtomicBool::new(false),
         }
     }
 
@@ -118,7 +125,9 @@ impl Server {
             op::INIT => {
                 self.nodes.clear();
                 self.handles.clear();
-                return protocol::init(request, reply);
+                let agreed = protocol::init(request, reply)?;
+                self.submounts.store(agreed.submounts, Ordering::Relaxed);
+                return Ok(());
             }
             op::DESTROY => {
                 self.nodes.clear();
@@ -165,6 +174,13 @@ impl Server {
             // FLUSH, ACCESS, IOCTL, POLL, locks and others: the guest's kernel does without, or by itself.
             _ => Err(Errno::NOSYS),
         }
+    }
+
+    /// What the guest is told of a node as a child of `parent`, or of the root.
+    pub(crate) fn told(&self, node: &Node, parent: Option<&Node>, stat: Stat) -> Attributes {
+        let mut attributes = node.attributes_below(parent, stat);
+        attributes.submount &= self.submounts.load(Ordering::Relaxed);
+        attributes
     }
 
     /// A node that is a file of the host, which the root is not.

@@ -1,5 +1,6 @@
 //! The server in front of a guest, friendly and hostile, without one: requests as bytes, on a tree of the host's.
 
+mod descriptors;
 mod hostile;
 
 use std::fs;
@@ -30,11 +31,15 @@ fn enter_descriptors() {
 
 impl Scene {
     fn new() -> Scene {
+        Scene::with_descriptors(1024)
+    }
+
+    fn with_descriptors(descriptors: usize) -> Scene {
         enter_descriptors();
         let folder = tempfile::tempdir().expect("a directory");
         fs::write(folder.path().join("secret"), "secret").expect("a file");
         fs::create_dir(folder.path().join("share")).expect("a directory");
-        let server = Server::new(1024);
+        let server = Server::new(descriptors);
         let order = Order::Add {
             name: "s".into(),
             coherence: Coherence::Live,
@@ -283,36 +288,6 @@ fn what_is_forgotten_is_let_go() {
     let packet = packet(7, 0, op::FORGET, root, &words(&[u64::MAX]));
     assert!(scene.server.serve(&packet, Vec::new()).is_some());
     assert_eq!(scene.lookup(ROOT, "s"), Ok(root));
-}
-
-#[test]
-fn nodes_and_handles_are_limited() {
-    let scene = Scene::new();
-    let server = Server::new(104);
-    let order = Order::Add {
-        name: "s".into(),
-        coherence: Coherence::Own,
-    };
-    let shared = path_descriptor(&scene.share());
-    server.obey(order, Some(shared)).expect("a share");
-    let scene = Scene { server, ..scene };
-    let root = scene.root();
-    let mut told = 0;
-    for number in 0..100 {
-        let name = format!("file-{number}");
-        fs::write(scene.share().join(&name), "").expect("a file");
-        match scene.lookup(root, &name) {
-            Ok(_) => told += 1,
-            Err(errno) => assert_eq!(errno, Errno::NFILE),
-        }
-    }
-    assert_eq!(
-        told, 29,
-        "three quarters of what is left of 104, less the share"
-    );
-    let file = scene.lookup(root, "file-0").expect("known already");
-    let opened = (0..100).filter(|_| scene.open(file, 0).is_ok()).count();
-    assert_eq!(opened, 10);
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Server {
             }
             let dots = item.name == b"." || item.name == b"..";
             let told = match parent {
-                Some(parent) if !dots => self.tell_child(parent, item.name, reply),
+                Some(parent) if !dots => self.tell_child((request.node, parent), item.name, reply),
                 _ => Err(Errno::NOENT),
             };
             if told.is_err() {

@@ -1,6 +1,8 @@
 //! Extended attributes. The host's kernel decides which there are; the server may set no `trusted` ones.
 
-use rustix::fs::{XattrFlags, getxattr, listxattr, removexattr, setxattr};
+use rustix::fs::{
+    XattrFlags, getxattr, getxattr_query, listxattr, listxattr_query, removexattr, setxattr,
+};
 use rustix::io::Errno;
 
 use crate::protocol::{Reply, Request};
@@ -24,12 +26,18 @@ impl Server {
         let (size, _padding) = (fields.u32()?, fields.u32()?);
         let name = fields.string()?;
         let path = self.file(request.node)?.path();
+        if size == 0 {
+            return answer_size(getxattr_query(&path, name)?, reply);
+        }
         answer(size, reply, |buffer| getxattr(&path, name, buffer))
     }
 
     pub(crate) fn listxattr(&self, request: &Request<'_>, reply: &mut Reply) -> Result<(), Errno> {
         let size = request.fields().u32()?;
         let path = self.file(request.node)?.path();
+        if size == 0 {
+            return answer_size(listxattr_query(&path)?, reply);
+        }
         answer(size, reply, |buffer| listxattr(&path, buffer))
     }
 
@@ -39,17 +47,18 @@ impl Server {
     }
 }
 
-/// The value, or for a guest that has no room its size: `struct fuse_getxattr_out`.
+/// For a guest that has no room: `struct fuse_getxattr_out`.
+fn answer_size(size: usize, reply: &mut Reply) -> Result<(), Errno> {
+    reply.u32(size as u32).u32(0);
+    Ok(())
+}
+
+/// What was read, of at most `size` bytes and not none.
 fn answer(
     size: u32,
     reply: &mut Reply,
     read: impl FnOnce(&mut [u8]) -> Result<usize, Errno>,
 ) -> Result<(), Errno> {
-    if size == 0 {
-        let size = read(&mut [])?;
-        reply.u32(size as u32).u32(0);
-        return Ok(());
-    }
     let room = (size as usize).min(MAX_BYTES).min(reply.room_left());
     let before = reply.len();
     reply.zeros(room);

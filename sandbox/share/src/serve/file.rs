@@ -11,6 +11,7 @@ use rustix::io::{Errno, ReadWriteFlags};
 use crate::handle::Handle;
 use crate::identity;
 use crate::node::Node;
+use crate::nodes::Place;
 use crate::protocol::{Fields, ROOT, Reply, Request};
 use crate::server::Server;
 
@@ -49,12 +50,12 @@ impl Server {
         if node.is_directory() {
             return Err(Errno::ISDIR);
         }
-        self.open_node(&node, flags_of(flags), open_flags, reply)
+        self.open_node(node, flags_of(flags), open_flags, reply)
     }
 
     fn open_node(
         &self,
-        node: &Node,
+        node: Arc<Node>,
         flags: OFlags,
         open_flags: u32,
         reply: &mut Reply,
@@ -64,8 +65,8 @@ impl Server {
         } else {
             node.open(flags)?
         };
-        let handle = self.handles.add(fd)?;
-        opened(handle, node.coherence, reply);
+        let coherence = node.coherence;
+        opened(self.handles.add(fd, node)?, coherence, reply);
         Ok(())
     }
 
@@ -80,18 +81,20 @@ impl Server {
         let new = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(mode & 0o7777);
         match openat(parent.fd(), name, new, mode) {
-            Ok(fd) => self.tell_open(fd, &parent, reply),
+            Ok(fd) => self.tell_open(fd, &parent, Some(Place::new(request.node, name)), reply),
             Err(Errno::EXIST) if !OFlags::from_bits_retain(guest_flags).contains(OFlags::EXCL) => {
                 let (node, stat) = parent.child(name)?;
                 if node.is_directory() {
                     return Err(Errno::ISDIR);
                 }
                 // Told first: a node that cannot be told must not be opened, which may truncate it.
-                let attributes = node.attributes_below(Some(&parent), stat);
-                let number = self.nodes.tell(node)?;
+                let attributes = self.told(&node, Some(&parent), stat);
+                let number = self
+                    .nodes
+                    .tell(node, Some(Place::new(request.node, name)))?;
                 let node = self.nodes.find(number)?;
                 attributes.entry(number, reply);
-                let outcome = self.open_node(&node, flags, open_flags, reply);
+                let outcome = self.open_node(node, flags, open_flags, reply);
                 if outcome.is_err() {
                     self.nodes.forget(number, 1);
                 }
@@ -110,16 +113,23 @@ impl Server {
         let flags = flags_of(guest_flags) | kept | OFlags::TMPFILE | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(mode & 0o7777);
         let fd = openat(parent.fd(), c".", flags, mode)?;
-        self.tell_open(fd, &parent, reply)
+        self.tell_open(fd, &parent, None, reply)
     }
 
     /// The answer that names a file which was made open.
-    fn tell_open(&self, fd: OwnedFd, parent: &Node, reply: &mut Reply) -> Result<(), Errno> {
+    fn tell_open(
+        &self,
+        fd: OwnedFd,
+        parent: &Node,
+        place: Option<Place>,
+        reply: &mut Reply,
+    ) -> Result<(), Errno> {
         let (node, stat) = Node::of_open(&fd, parent.coherence)?;
-        let attributes = node.attributes_below(Some(parent), stat);
-        let number = self.nodes.tell(node)?;
+        let attributes = self.told(&node, Some(parent), stat);
+        let number = self.nodes.tell(node, place)?;
         attributes.entry(number, reply);
-        match self.handles.add(fd) {
+        let node = self.nodes.find(number);
+        match node.and_then(|node| self.handles.add(fd, node)) {
             Ok(handle) => {
                 opened(handle, parent.coherence, reply);
                 Ok(())
@@ -241,7 +251,7 @@ impl Server {
         let node = self.file(request.node)?;
         let fd = node.open(OFlags::RDONLY | OFlags::DIRECTORY)?;
         // Names come and go without the guest's doing.
-        opened(self.handles.add(fd)?, Coherence::Live, reply);
+        opened(self.handles.add(fd, node)?, Coherence::Live, reply);
         Ok(())
     }
 }

@@ -1,11 +1,10 @@
 //! Names in directories: looked up, made, moved and removed.
 
-use std::sync::Arc;
-
 use rustix::fs::{AtFlags, CWD, FileType, Mode, RenameFlags, makedev};
 use rustix::io::Errno;
 
 use crate::node::Node;
+use crate::nodes::Place;
 use crate::protocol::{ROOT, Reply, Request, decode_device};
 use crate::server::Server;
 
@@ -16,28 +15,28 @@ impl Server {
             return self.lookup_share(name, reply);
         }
         let parent = self.file(request.node)?;
-        self.tell_child(&parent, name, reply)
+        self.tell_child((request.node, &parent), name, reply)
     }
 
     fn lookup_share(&self, name: &[u8], reply: &mut Reply) -> Result<(), Errno> {
         let number = *self.lock_shares().get(name).ok_or(Errno::NOENT)?;
         let node = self.nodes.tell_again(number)?;
         let attributes = node.attributes()?;
-        let attributes = node.attributes_below(None, attributes.stat);
+        let attributes = self.told(&node, None, attributes.stat);
         attributes.entry(number, reply);
         Ok(())
     }
 
-    /// The answer that names what `name` is in `parent`.
+    /// The answer that names what `name` is in `parent`, which has that number.
     pub(crate) fn tell_child(
         &self,
-        parent: &Node,
+        (number, parent): (u64, &Node),
         name: &[u8],
         reply: &mut Reply,
     ) -> Result<(), Errno> {
         let (node, stat) = parent.child(name)?;
-        let attributes = node.attributes_below(Some(parent), stat);
-        let number = self.nodes.tell(node)?;
+        let attributes = self.told(&node, Some(parent), stat);
+        let number = self.nodes.tell(node, Some(Place::new(number, name)))?;
         attributes.entry(number, reply);
         Ok(())
     }
@@ -68,7 +67,7 @@ impl Server {
         let (major, minor) = decode_device(device);
         let device = makedev(major, minor);
         rustix::fs::mknodat(parent.fd(), name, kind, Mode::from_raw_mode(mode), device)?;
-        self.tell_child(&parent, name, reply)
+        self.tell_child((request.node, &parent), name, reply)
     }
 
     pub(crate) fn mkdir(&self, request: &Request<'_>, reply: &mut Reply) -> Result<(), Errno> {
@@ -77,7 +76,7 @@ impl Server {
         let name = fields.name()?;
         let parent = self.file(request.node)?;
         rustix::fs::mkdirat(parent.fd(), name, Mode::from_raw_mode(mode))?;
-        self.tell_child(&parent, name, reply)
+        self.tell_child((request.node, &parent), name, reply)
     }
 
     pub(crate) fn symlink(&self, request: &Request<'_>, reply: &mut Reply) -> Result<(), Errno> {
@@ -86,7 +85,7 @@ impl Server {
         let target = fields.string()?;
         let parent = self.file(request.node)?;
         rustix::fs::symlinkat(target, parent.fd(), name)?;
-        self.tell_child(&parent, name, reply)
+        self.tell_child((request.node, &parent), name, reply)
     }
 
     pub(crate) fn link(&self, request: &Request<'_>, reply: &mut Reply) -> Result<(), Errno> {
@@ -96,7 +95,7 @@ impl Server {
         let parent = self.file(request.node)?;
         let follow = AtFlags::SYMLINK_FOLLOW;
         rustix::fs::linkat(CWD, old.path(), parent.fd(), name, follow)?;
-        self.tell_child(&parent, name, reply)
+        self.tell_child((request.node, &parent), name, reply)
     }
 
     pub(crate) fn unlink(&self, request: &Request<'_>) -> Result<(), Errno> {
@@ -109,37 +108,43 @@ impl Server {
 
     fn remove(&self, request: &Request<'_>, flags: AtFlags) -> Result<(), Errno> {
         let name = request.fields().name()?;
-        rustix::fs::unlinkat(self.file(request.node)?.fd(), name, flags)
+        rustix::fs::unlinkat(self.file(request.node)?.fd(), name, flags)?;
+        self.nodes.removed(&Place::new(request.node, name));
+        Ok(())
     }
 
     pub(crate) fn rename(&self, request: &Request<'_>) -> Result<(), Errno> {
         let mut fields = request.fields();
-        let to = self.file(fields.u64()?)?;
+        let to = fields.u64()?;
         let names = (fields.name()?, fields.name()?);
-        self.move_name(request, &to, names, RenameFlags::empty())
+        self.move_name((request.node, to), names, RenameFlags::empty())
     }
 
     pub(crate) fn rename2(&self, request: &Request<'_>) -> Result<(), Errno> {
         let mut fields = request.fields();
-        let to = self.file(fields.u64()?)?;
+        let to = fields.u64()?;
         let (flags, _padding) = (fields.u32()?, fields.u32()?);
         let names = (fields.name()?, fields.name()?);
         let flags = RenameFlags::from_bits(flags).ok_or(Errno::INVAL)?;
-        self.move_name(request, &to, names, flags)
+        self.move_name((request.node, to), names, flags)
     }
 
     fn move_name(
         &self,
-        request: &Request<'_>,
-        to: &Arc<Node>,
+        (from, to): (u64, u64),
         (old, new): (&[u8], &[u8]),
         flags: RenameFlags,
     ) -> Result<(), Errno> {
-        let from = self.file(request.node)?;
+        let (source, target) = (self.file(from)?, self.file(to)?);
         if flags.is_empty() {
-            return rustix::fs::renameat(from.fd(), old, to.fd(), new);
+            rustix::fs::renameat(source.fd(), old, target.fd(), new)?;
+        } else {
+            rustix::fs::renameat_with(source.fd(), old, target.fd(), new, flags)?;
         }
-        rustix::fs::renameat_with(from.fd(), old, to.fd(), new, flags)
+        let exchanged = flags.contains(RenameFlags::EXCHANGE);
+        let (old, new) = (Place::new(from, old), Place::new(to, new));
+        self.nodes.moved(&old, &new, exchanged);
+        Ok(())
     }
 
     pub(crate) fn readlink(&self, request: &Request<'_>, reply: &mut Reply) -> Result<(), Errno> {

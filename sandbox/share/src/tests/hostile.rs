@@ -6,6 +6,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Three for nodes, three for what is open.
+const FEW: usize = 70;
+const NODES: usize = 3;
+
 /// A request with fields that may mean something.
 fn request() -> impl Strategy<Value = (u32, u64, Vec<u8>)> {
     let opcode = prop_oneof![9 => 1..54_u32, 1 => any::<u32>()];
@@ -49,7 +53,8 @@ proptest! {
     fn requests_that_nearly_are_some(
         requests in vec((request(), prop_oneof![0..64_u32, Just(70_000)]), 1..60),
     ) {
-        let scene = Scene::new();
+        // So few that each of them is let go of at some time.
+        let scene = Scene::with_descriptors(FEW);
         let secret = scene.folder.path().join("secret");
         fs::write(scene.share().join("a"), "a").expect("a file");
         std::os::unix::fs::symlink(&secret, scene.share().join("link")).expect("a link");
@@ -59,6 +64,7 @@ proptest! {
             let packet = packet(3, room, opcode, node, &body);
             let answer = scene.server.serve(&packet, Vec::new()).expect("an answer");
             prop_assert!(answer.len() <= AnswerHeader::BYTES + room as usize);
+            prop_assert!(scene.server.nodes.held() <= NODES);
         }
         prop_assert_eq!(fs::read_to_string(&secret).expect("the secret"), "secret");
         let beside = fs::read_dir(scene.folder.path()).expect("the folder").count();

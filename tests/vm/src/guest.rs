@@ -94,6 +94,24 @@ pub fn monitor() -> PathBuf {
     monitor
 }
 
+/// What a C source of tests/vm/guest becomes, a program without libraries; made in `directory`.
+///
+/// # Panics
+/// If it does not compile.
+#[must_use]
+pub fn compiled(name: &str, directory: &Path) -> PathBuf {
+    let program = directory.join(name);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest");
+    let status = Command::new("gcc")
+        .args(["-O1", "-static", "-Wall", "-Werror", "-o"])
+        .arg(&program)
+        .arg(folder.join(format!("{name}.c")))
+        .status()
+        .expect("gcc runs");
+    assert!(status.success(), "guest/{name}.c does not compile");
+    program
+}
+
 /// An initial ramdisk with the init, busybox and perhaps a script that the init runs beside its shell. It is compiled
 /// in `directory`.
 ///
@@ -101,14 +119,7 @@ pub fn monitor() -> PathBuf {
 /// If it cannot be made.
 #[must_use]
 pub fn initial_ramdisk(directory: &Path, script: Option<&str>) -> Vec<u8> {
-    let init = directory.join("init");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest/init.c");
-    let status = Command::new("gcc")
-        .args(["-O1", "-static", "-Wall", "-Werror", "-o"])
-        .args([&init, &source])
-        .status()
-        .expect("gcc runs");
-    assert!(status.success(), "guest/init.c does not compile");
+    let init = compiled("init", directory);
     let mut archive = Archive::default();
     for name in ["bin", "dev", "proc", "sys", "sbin", "tmp"] {
         archive.directory(name);

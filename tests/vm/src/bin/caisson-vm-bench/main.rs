@@ -1,7 +1,10 @@
-//! Measures our monitor beside QEMU's microvm, each with the same guest: `xtask bench` runs this in the nested machine.
+//! Measures our monitor beside QEMU's microvm, each with the same guest, and a share beside an image as a container's
+//! root: `xtask bench` runs this in the nested machine.
 //!
-//! Prints a line `result WHAT MONITOR VALUE` for each figure, in the unit that `WHAT` ends with. `CAISSON_BIN` is the
+//! Prints a line `result WHAT COLUMN VALUE` for each figure, in the unit that `WHAT` ends with. `CAISSON_BIN` is the
 //! monitor (the runtime is one under that name), `CAISSON_GUEST` the folder with kernel and agent.
+
+mod root;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -68,6 +71,7 @@ fn main() {
         marks(directory.path());
     }
     ip(&format!("link delete {TAP}"));
+    root::measure();
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -64,10 +64,6 @@ const PARTS: &[Part] = &[
                 "the guest's processes have no number on the host",
             ),
             (
-                "a_link_in_place_of_proc_is_refused_in_runcs_words",
-                "mounts are made inside of the machine, where a link leads nowhere else",
-            ),
-            (
                 "containers_of_a_pod_share_namespaces_by_path",
                 "containers of one machine have their states in one folder",
             ),
@@ -126,6 +122,13 @@ const PARTS: &[Part] = &[
         package: "caisson-shim-tests",
         target: "cri",
         tests: &[],
+        but: &[],
+    },
+    // Real programs, with their files on the share; each takes half a minute or more where processors are emulated.
+    Part {
+        package: "caisson-program-tests",
+        target: "programs",
+        tests: &["bash_as_a_user", "archives_as_root"],
         but: &[],
     },
 ];

@@ -54,7 +54,7 @@ pub fn attach(context: &Context<'_>, index: usize, entry: &Mount) -> Result<(), 
     };
     let field = format!("mounts[{index}].destination");
     let fail = |step| at(&field, &entry.destination, step);
-    refuse_link(context, &field, entry, &options)?;
+    refuse_link(context.root, &field, entry, &options)?;
     let covered = target::open(context.root, &entry.destination)
         .and_then(rustix::fs::fstat)
         .ok();
@@ -89,13 +89,13 @@ struct Place<'a> {
 
 /// An image that makes /proc or /sys a link decides where what runtimes mask there ends up. Refused in runc's words.
 fn refuse_link(
-    context: &Context<'_>,
+    root: BorrowedFd<'_>,
     field: &str,
     entry: &Mount,
     options: &Options,
 ) -> Result<(), RootfsError> {
     let guarded = matches!(options.kind, Kind::Proc | Kind::Sysfs);
-    if !guarded || !target::is_link(context.root, &entry.destination) {
+    if !guarded || !target::is_link(root, &entry.destination) {
         return Ok(());
     }
     Err(RootfsError::Served {
@@ -106,6 +106,21 @@ fn refuse_link(
             entry.kind
         ),
     })
+}
+
+/// The same of all mounts at once, for a root in which somebody else is to mount them.
+pub fn refuse_links(root: &Path, mounts: &[Mount]) -> Result<(), RootfsError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(root, flags, Mode::empty()).map_err(|errno| RootfsError::Root {
+        path: root.display().to_string(),
+        source: errno.into(),
+    })?;
+    for (index, entry) in mounts.iter().enumerate() {
+        let options = options::parse(entry, index)?;
+        let field = format!("mounts[{index}].destination");
+        refuse_link(root.as_fd(), &field, entry, &options)?;
+    }
+    Ok(())
 }
 
 fn bind_source<'a>(

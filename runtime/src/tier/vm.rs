@@ -42,6 +42,7 @@ use crate::RuntimeError;
 use crate::cgroup::procs::Freezer;
 use crate::cgroup::stats;
 use crate::process::ProcessId;
+use crate::rootfs::mounts;
 use crate::spec::types::Resources;
 use crate::spec::{Spec, SpecError};
 use crate::state::{Entry, State};
@@ -71,6 +72,8 @@ impl Tier for VmTier {
             return Err(RuntimeError::option("--strace", "true", reason));
         }
         refuse_preserved(blueprint.preserved.len())?;
+        let state = blueprint.state;
+        mounts::refuse_links(&state.rootfs(), &state.spec.mounts)?;
         let description = Description::new(blueprint)?;
         let control = listen(blueprint.entry)?;
         let (boot, theirs) = rustix::net::socketpair(

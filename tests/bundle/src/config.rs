@@ -111,6 +111,14 @@ impl Config {
             .push(mount);
     }
 
+    /// Leaves out one of the usual mounts.
+    pub fn unmount(&mut self, destination: &str) {
+        let mounts = self.0["mounts"].as_array_mut();
+        mounts
+            .expect("mounts is an array")
+            .retain(|mount| mount["destination"] != destination);
+    }
+
     /// Gives the process one more capability than is usual.
     pub fn grant(&mut self, capability: &str) {
         let sets = &mut self.0["process"]["capabilities"];

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use caisson_test_bundle::{Bundle, Config, Outcome, Runtime, User, run};
+use caisson_test_bundle::{Bundle, Config, Outcome, Runtime, Tier, User, run};
 
 /// A script of scripts/.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ impl Program {
         Program {
             name,
             user,
-            limit: Duration::from_secs(180),
+            limit: Tier::current().patience(Duration::from_secs(180)),
         }
     }
 
@@ -43,6 +43,10 @@ impl Program {
         let script = format!("/scripts/{}.sh", self.name);
         let mut config = Config::new(&["/bin/bash", &script], self.user);
         config.open_files(1024);
+        if Tier::current() == Tier::Vm {
+            // The guest's memory is small, and these are the files that go through the server.
+            config.unmount("/tmp");
+        }
         (bundle, config)
     }
 

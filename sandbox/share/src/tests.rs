@@ -195,6 +195,20 @@ fn links_and_dots_stay_inside() {
 }
 
 #[test]
+fn nobody_owns_by_the_number_that_stands_for_no_change() {
+    let scene = Scene::new();
+    let node = scene.root();
+    // FATTR_UID and FATTR_GID; both numbers are at the end.
+    for (valid, uid, gid) in [(2_u64, u32::MAX, 0), (4, 0, u32::MAX)] {
+        let mut body = [valid.to_ne_bytes().as_slice(), &[0; 68]].concat();
+        body.extend_from_slice(&uid.to_ne_bytes());
+        body.extend_from_slice(&gid.to_ne_bytes());
+        body.extend_from_slice(&[0; 4]);
+        assert_eq!(scene.ask(op::SETATTR, node, &body), Err(Errno::INVAL));
+    }
+}
+
+#[test]
 fn pipes_are_not_opened() {
     let scene = Scene::new();
     let root = scene.root();

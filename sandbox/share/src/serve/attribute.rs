@@ -66,6 +66,17 @@ impl Changes {
         self.valid & bit != 0
     }
 
+    /// Who is to own it. The highest number is nobody's: chown(2) takes it for "as it is".
+    fn owner(&self) -> Result<(Option<Uid>, Option<Gid>), Errno> {
+        let given = |bit: u32, id: u32| match (self.has(bit), id) {
+            (false, _) => Ok(None),
+            (true, u32::MAX) => Err(Errno::INVAL),
+            (true, id) => Ok(Some(id)),
+        };
+        let (uid, gid) = (given(valid::UID, self.uid)?, given(valid::GID, self.gid)?);
+        Ok((uid.map(Uid::from_raw), gid.map(Gid::from_raw)))
+    }
+
     /// The time to be set, utimensat(2).
     fn time(&self, given: u32, now: u32, time: Timespec) -> Timespec {
         let special = |tv_nsec: i64| Timespec { tv_sec: 0, tv_nsec };
@@ -91,6 +102,7 @@ impl Server {
 
     pub(crate) fn setattr(&self, request: &Request<'_>, reply: &mut Reply) -> Result<(), Errno> {
         let changes = Changes::parse(request.fields())?;
+        let (uid, gid) = changes.owner()?;
         let node = self.file(request.node)?;
         if changes.has(valid::MODE) {
             if node.is_symlink() {
@@ -100,8 +112,6 @@ impl Server {
             chmodat(CWD, node.path(), mode, AtFlags::empty())?;
         }
         if changes.has(valid::UID | valid::GID) {
-            let uid = changes.has(valid::UID).then(|| Uid::from_raw(changes.uid));
-            let gid = changes.has(valid::GID).then(|| Gid::from_raw(changes.gid));
             let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW;
             chownat(node.fd(), c"", uid, gid, flags)?;
         }

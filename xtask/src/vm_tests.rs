@@ -111,6 +111,21 @@ const PARTS: &[Part] = &[
     },
     Part {
         package: "caisson-shim-tests",
+        target: "crash",
+        tests: &[
+            "of_the_shim_takes_the_container_along",
+            "of_the_container_is_an_exit_of_137",
+        ],
+        but: &[],
+    },
+    Part {
+        package: "caisson-shim-tests",
+        target: "restart",
+        tests: &["an_exit_meanwhile_is_told_afterwards"],
+        but: &[],
+    },
+    Part {
+        package: "caisson-shim-tests",
         target: "api",
         tests: &[],
         but: &[

@@ -1,7 +1,11 @@
 //! Containers of a pod in one machine.
 
 use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use caisson_vm_tests::guest::PATIENCE;
 use serde_json::{Value, json};
 
 use crate::Case;
@@ -11,6 +15,10 @@ use crate::network::{Namespace, set_network};
 /// With `CAISSON_GUEST`, as all containers.
 pub(crate) const CASES: &[Case] = &[
     ("pod::has_one_machine", has_one_machine),
+    (
+        "pod::limits_each_of_its_members",
+        limits_each_of_its_members,
+    ),
     ("pod::is_known_by_its_network", is_known_by_its_network),
     ("pod::that_is_not_there", that_is_not_there),
 ];
@@ -113,6 +121,148 @@ fn has_one_machine() {
     assert_eq!(monitors(), 0);
     owner.assert_nothing_left("vm-pod");
     network.assert_clean();
+}
+
+/// What a member's control group in the guest says, one line a file.
+const LIMITS: &str = "cd /sys/fs/cgroup; cat cpu.max cpu.weight cpuset.cpus memory.max pids.max";
+
+fn limits_each_of_its_members() {
+    let network = Namespace::new("vmlimits");
+    // Quotas that throttle nobody: an emulated processor is slow enough.
+    let owner = Bundle::new(&["sleep", "1000"], |config| {
+        network.join(config);
+        mark(config, "sandbox", "vm-owner");
+        config["annotations"]["io.kubernetes.cri.sandbox-memory"] = json!("201326592");
+        config["linux"]["resources"]["cpu"] = json!({"shares": 512, "quota": 100_000});
+    });
+    owner.create(&["vm-owner"]);
+    owner.done(&["start", "vm-owner"]);
+    let script = "[ ! -e /last ] || exit 4; while :; do echo >> /ticks; sleep 0.2; done";
+    let member = Bundle::new(&["sh", "-c", script], |config| {
+        network.join(config);
+        mark(config, "container", "vm-owner");
+        config["root"]["readonly"] = json!(false);
+        config["linux"]["resources"] = json!({
+            "memory": {"limit": 50_331_648},
+            "pids": {"limit": 50},
+            "cpu": {"shares": 2048, "quota": 90_000, "period": 100_000, "cpus": "0"},
+        });
+    });
+    let member = member.beside(&owner);
+    member.create(&["--pid-file", "pid", "vm-member"]);
+    member.done(&["start", "vm-member"]);
+    let limits = |bundle: &Bundle, id: &str| bundle.done(&["exec", id, "sh", "-c", LIMITS]);
+    let own = limits(&owner, "vm-owner");
+    assert_eq!(own, "100000 100000\n20\n\nmax\nmax\n");
+    let first = limits(&member, "vm-member");
+    assert_eq!(first, "90000 100000\n79\n0\n50331648\n50\n");
+    let changes = [
+        "--cpu-quota",
+        "95000",
+        "--memory",
+        "40m",
+        "--pids-limit",
+        "40",
+    ];
+    member.done(&[&["update"], &changes[..], &["vm-member"]].concat());
+    let second = limits(&member, "vm-member");
+    assert_eq!(second, "95000 100000\n79\n0\n41943040\n40\n");
+    assert_eq!(limits(&owner, "vm-owner"), own);
+    measures_and_kills(&owner, &member);
+    pauses(&owner, &member);
+    ends_alone(&owner, &member);
+    owner.done(&["delete", "-f", "vm-owner"]);
+    owner.assert_nothing_left("vm-owner");
+    network.assert_clean();
+}
+
+fn measures_and_kills(owner: &Bundle, member: &Bundle) {
+    let used = |bundle: &Bundle, id: &str, field: &str| {
+        let line = bundle.done(&["events", "--stats", id]);
+        let event: Value = serde_json::from_str(&line).expect("JSON");
+        event["data"].pointer(field).and_then(Value::as_u64)
+    };
+    let limit = used(member, "vm-member", "/memory/usage/limit");
+    assert_eq!(limit, Some(41_943_040));
+    assert!(used(member, "vm-member", "/cpu/usage/total") > Some(0));
+    assert_ne!(used(owner, "vm-owner", "/memory/usage/limit"), limit);
+    // What eats more than the member may have is killed, and nobody else.
+    let greedy = ["dd", "if=/dev/zero", "of=/dev/null", "bs=60M", "count=1"];
+    let output = member.run(&[&["exec", "vm-member"], &greedy[..]].concat());
+    assert_eq!(output.status.code(), Some(137));
+    let counted = |id: &str, kills: &str| {
+        let file = owner.path("state").join(id).join("cgroup/memory.events");
+        let text = fs::read_to_string(file).expect("the counter");
+        text.lines().any(|line| line == kills)
+    };
+    eventually("the kill is counted", || counted("vm-member", "oom_kill 1"));
+    assert!(counted("vm-owner", "oom_kill 0"));
+    assert_eq!(member.status("vm-member"), "running");
+}
+
+/// Whether the member writes another line.
+fn ticks(member: &Bundle) -> bool {
+    let length = || fs::metadata(member.path("rootfs/ticks")).map_or(0, |file| file.len());
+    let before = length();
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < deadline {
+        if length() > before {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+fn pauses(owner: &Bundle, member: &Bundle) {
+    eventually("it ticks", || ticks(member));
+    member.done(&["pause", "vm-member"]);
+    assert_eq!(member.status("vm-member"), "paused");
+    thread::sleep(Duration::from_millis(300)); // what was on its way arrives
+    assert!(!ticks(member), "a paused member goes on");
+    // The others of the machine do.
+    owner.done(&["exec", "vm-owner", "true"]);
+    member.done(&["resume", "vm-member"]);
+    eventually("it ticks again", || ticks(member));
+    // A host that does not do its part: what the guest did is undone.
+    let file = "/sys/fs/cgroup/vm-member/guest/cgroup.freeze";
+    let mount = Command::new("mount")
+        .args(["--bind", "/proc/version", file])
+        .status();
+    assert!(mount.expect("mount runs").success());
+    let output = member.run(&["pause", "vm-member"]);
+    let unmount = Command::new("umount").arg(file).status();
+    assert!(unmount.expect("umount runs").success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && said.contains("cgroup.freeze"),
+        "{said}"
+    );
+    assert_eq!(member.status("vm-member"), "running");
+    eventually("it goes on in the guest too", || ticks(member));
+}
+
+/// A member whose process on the host is killed goes, and is gone in the guest too.
+fn ends_alone(owner: &Bundle, member: &Bundle) {
+    let pid = fs::read_to_string(member.path("pid")).expect("the pid");
+    let killed = Command::new("kill").args(["-9", pid.trim()]).status();
+    assert!(killed.expect("kill runs").success());
+    member.wait_for_status("vm-member", "stopped");
+    eventually("its program ends", || !ticks(member));
+    assert_eq!(owner.status("vm-owner"), "running");
+    member.done(&["delete", "vm-member"]);
+    // Nothing of it is in its successor's way.
+    fs::write(member.path("rootfs/last"), "").expect("a file");
+    let next = member.run(&["run", "vm-member"]).status;
+    assert_eq!(next.code(), Some(4));
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// As Podman's pods and `--network container:` do it.

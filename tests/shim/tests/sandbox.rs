@@ -127,7 +127,8 @@ fn a_kill_of_the_shim_takes_the_pod_along() {
                 assert_nothing_left(containerd, id);
             }
             eventually("containerd knows", || {
-                let ended = pod.container_status(&one).state == EXITED;
+                let mut containers = [&one, &two].into_iter();
+                let ended = containers.all(|id| pod.container_status(id).state == EXITED);
                 // 0 is ready.
                 ended && pod.status().state != 0
             });

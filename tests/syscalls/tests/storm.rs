@@ -51,7 +51,9 @@ impl Holdings {
         loop {
             thread::sleep(Duration::from_millis(200));
             let now = Holdings::of(pid);
-            let enough = most.is_some_and(|most| now.descriptors <= most.descriptors);
+            let enough = most.is_some_and(|most| {
+                now.descriptors <= most.descriptors && now.threads <= most.threads
+            });
             if enough || start.elapsed() > Duration::from_secs(5) {
                 return now;
             }

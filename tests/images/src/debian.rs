@@ -18,6 +18,7 @@ const PACKAGES: &[&str] = &[
     "expect",
     "findutils",
     "gcc",
+    "gdb",
     "git",
     "gzip",
     "htop",

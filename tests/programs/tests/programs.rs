@@ -49,6 +49,8 @@ programs! {
     accounts: "accounts", Root;
     sudo_as_a_user: "sudo", Dev;
     procps: "procps", Root;
+    debug_as_root: "debug", Root;
+    debug_as_a_user: "debug", Dev;
     redis: "redis", Dev;
     nginx: "nginx", Root;
     postgres: "postgres", Root;

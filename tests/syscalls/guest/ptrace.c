@@ -127,7 +127,6 @@ static void attaching(void) {
     say("ptrace", "attached", "%s", next(child, 0));
     say("ptrace", "attached_status", "%s", tracer_of(child));
     struct user_regs_struct user = registers(child);
-    say("ptrace", "in_pause", "%lld", (long long)user.orig_rax);
     struct iovec set = {&user, sizeof user};
     T("regset", ptrace, PTRACE_GETREGSET, child, NT_PRSTATUS, &set);
     say("ptrace", "regset_is", "%zu", set.iov_len);
@@ -138,7 +137,7 @@ static void attaching(void) {
     T("fpregs_set", ptrace, PTRACE_SETFPREGS, child, 0, &fp);
     long value = 0;
     T("peekuser", ptrace, PTRACE_PEEKUSER, child, 8L * ORIG_RAX, &value);
-    say("ptrace", "peekuser_is", "%ld", value);
+    say("ptrace", "peekuser_is", "%d", value == (long)user.orig_rax);
     T("peekuser_odd", ptrace, PTRACE_PEEKUSER, child, 3L, &value);
     T("debug_kernel", ptrace, PTRACE_POKEUSER, child, offsetof(struct user, u_debugreg[0]), KERNEL_POINTER);
     unsigned long mask = 0;
@@ -244,6 +243,39 @@ static void execs(void) {
     executes(PTRACE_O_TRACEEXEC, 0);
     executes(PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD, 1);
     executes(PTRACE_O_TRACESYSGOOD, 1);
+}
+
+static void *executes_grep(void *argument) {
+    execl("/bin/grep", "grep", "SigBlk", "/proc/self/status", NULL);
+    return argument;
+}
+
+/* By another thread than the first one, whose place that takes. */
+static void thread_execs(void) {
+    pid_t child = fork();
+    if (child == 0) {
+        do_(PTRACE_TRACEME, 0, 0, 0);
+        raise(SIGSTOP);
+        pthread_t thread;
+        pthread_create(&thread, NULL, executes_grep, NULL);
+        for (;;) pause();
+    }
+    next(child, 0);
+    do_(PTRACE_SETOPTIONS, child, 0, PTRACE_O_TRACEEXEC | PTRACE_O_TRACECLONE);
+    int executed = 0, other = 0;
+    do_(PTRACE_CONT, child, 0, 0);
+    for (int i = 0; i < 20; i++) {
+        pid_t found = waitpid(-1, &status, __WALL);
+        if (found < 0 || (found == child && !WIFSTOPPED(status))) break;
+        if (status >> 8 == (SIGTRAP | PTRACE_EVENT_EXEC << 8)) {
+            unsigned long former = 0;
+            do_(PTRACE_GETEVENTMSG, found, 0, (unsigned long)&former);
+            executed += found == child;
+            other += former != (unsigned long)child;
+        }
+        do_(PTRACE_CONT, found, 0, 0);
+    }
+    say("ptrace", "thread_execs", "%d %d %s", executed, other, ended(status));
 }
 
 static void steps(void) {
@@ -372,6 +404,18 @@ static void asks(void) {
     _exit(do_(PTRACE_TRACEME, 0, 0, 0) == 0 ? 0 : errno);
 }
 
+/* Where there is no Yama, whoever may trace may trace. Linux has no such call then. */
+static void scope(void) {
+    say("prctl", "scope", "%d", strcmp(get("/proc/sys/kernel/yama/ptrace_scope"), "1\\n") != 0);
+    pid_t child = sleeper(), other = fork();
+    if (other == 0) {
+        say("ptrace", "of_sibling", "%ld", do_(PTRACE_SEIZE, child, 0, 0));
+        _exit(0);
+    }
+    waitpid(other, &status, 0);
+    end(child);
+}
+
 FAMILY(ptrace) {
     int refused = in_child(asks);
     if (refused) {
@@ -382,9 +426,11 @@ FAMILY(ptrace) {
     SECTION(attaching);
     SECTION(forks);
     SECTION(execs);
+    SECTION(thread_execs);
     SECTION(steps);
     SECTION(changed_call);
     SECTION(threads);
     SECTION(tracer_ends);
     SECTION(rights);
+    SECTION(scope);
 }

@@ -120,7 +120,7 @@ pub(super) const SYSCTLS: &[(&str, Fixed)] = &[
         "sys/kernel/version",
         Text(|context| line(&context.system().version)),
     ),
-    ("sys/kernel/yama/ptrace_scope", Constant("1\n")),
+    ("sys/kernel/yama/ptrace_scope", Constant("0\n")),
     ("sys/net", HostDirectory("sys/net")),
     ("sys/user/max_user_namespaces", Constant("0\n")),
     ("sys/vm/admin_reserve_kbytes", HostValue),

@@ -61,8 +61,7 @@ pub fn prctl(call: &mut Call<'_>) -> Result<Reply, Errno> {
         option::PR_SET_KEEPCAPS => change(call, |old| set_keep_caps(old, value)),
         option::PR_GET_SECUREBITS => Ok(Reply::Value(call.credentials().securebits.0.into())),
         option::PR_SET_SECUREBITS => change(call, |old| set_securebits(old, value)),
-        // Who may trace whom does not matter where nobody traces.
-        option::PR_SET_PTRACER => Ok(Reply::ZERO),
+        option::PR_SET_PTRACER => set_ptracer(call, value),
         _ => Err(Errno::INVAL),
     }
 }
@@ -86,6 +85,17 @@ fn name(call: &mut Call<'_>) -> Result<Reply, Errno> {
 
 /// linux/sched.h.
 const TASK_COMM_LEN: usize = 16;
+
+/// Yama's exception to rules of Yama's that are not in force (/proc/sys/kernel/yama/ptrace_scope): whoever is named could
+/// trace the caller before. `EINVAL` for a process that there is not.
+fn set_ptracer(call: &Call<'_>, value: u64) -> Result<Reply, Errno> {
+    const ANY: u64 = u64::MAX;
+    if value != 0 && value != ANY {
+        let pid = i32::try_from(value).map_err(|_| Errno::INVAL)?;
+        super::signal::find_process(call, pid).map_err(|_| Errno::INVAL)?;
+    }
+    Ok(Reply::ZERO)
+}
 
 /// The first process of the container, our child, dies with the app kernel by this very signal: it is not
 /// its own to change.

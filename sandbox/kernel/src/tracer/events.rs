@@ -44,12 +44,21 @@ impl Tracees {
 
     fn stop_event(&mut self, tid: i32, status: i32) {
         let (signal, event) = (libc::WSTOPSIG(status), status >> 16);
+        // Executed by another thread than the first one, whose id it has now.
+        let caller = match event {
+            libc::PTRACE_EVENT_EXEC => host::message(tid).unwrap_or(0) as i32,
+            _ => tid,
+        };
+        let is_starting = |tid| {
+            let tracee: Option<&Tracee> = self.by_tid.get(&tid);
+            tracee.is_some_and(|tracee| matches!(tracee.exec, Exec::Starting(_)))
+        };
+        if is_starting(tid) || is_starting(caller) {
+            return self.starting(tid, status);
+        }
         let Some(tracee) = self.by_tid.get_mut(&tid) else {
             return;
         };
-        if matches!(tracee.exec, Exec::Starting(_)) {
-            return self.starting(tid, status);
-        }
         if event == libc::PTRACE_EVENT_EXEC {
             return self.executed_unasked(tid);
         }

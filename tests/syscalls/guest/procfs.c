@@ -267,6 +267,8 @@ static void changes(void) {
     fd = open("/proc/self/oom_score_adj", O_RDWR);
     T("oom", write, fd, "300", 3);
     say("write", "oom", "%s", get("/proc/self/oom_score_adj"));
+    T("oom_nul", write, fd, "301\0x", 5);
+    say("write", "oom_nul", "%s", get("/proc/self/oom_score_adj"));
     T("oom_bad", write, fd, "3000", 4);
     T("oom_text", write, fd, "abc", 3);
     fd = open("/proc/self/timerslack_ns", O_RDWR);

@@ -36,7 +36,11 @@ pub(crate) fn write(
         tid,
         opener,
     };
-    let text = || std::str::from_utf8(data).map_err(|_| Errno::EINVAL);
+    // As in Linux a NUL ends a number.
+    let text = || {
+        let number = data.split(|byte| *byte == 0).next().unwrap_or_default();
+        std::str::from_utf8(number).map_err(|_| Errno::EINVAL)
+    };
     match name {
         "comm" if opener.pid == pid => comm::rename(&subject, data),
         "comm" => Err(Errno::EINVAL),

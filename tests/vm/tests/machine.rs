@@ -12,6 +12,8 @@ mod container;
 mod control;
 #[path = "machine/growth.rs"]
 mod growth;
+#[path = "machine/guest_files.rs"]
+mod guest_files;
 #[path = "machine/jail.rs"]
 mod jail;
 #[path = "machine/kernel.rs"]
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
             container::CASES,
             growth::CONTAINER_CASES,
             kernel::CASES,
+            guest_files::CASES,
             network::CASES,
             pod::CASES,
             share::CASES,

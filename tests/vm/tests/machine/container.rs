@@ -18,7 +18,6 @@ pub(crate) const CASES: &[Case] = &[
     ("container::lifecycle", lifecycle),
     ("container::ends_with_its_sandbox", ends_with_its_sandbox),
     ("container::bad_input", bad_input),
-    ("container::guest_files", guest_files),
     ("container::no_kvm", no_kvm),
 ];
 
@@ -64,7 +63,7 @@ impl Bundle {
         }
     }
 
-    fn state(&self) -> &Path {
+    pub(crate) fn state(&self) -> &Path {
         &self.state
     }
 
@@ -137,7 +136,7 @@ impl Bundle {
 }
 
 /// The binary under test, else the one beside this test program's folder.
-fn caisson() -> PathBuf {
+pub(crate) fn caisson() -> PathBuf {
     std::env::var_os("CAISSON_BIN")
         .map_or_else(|| guest::monitor().with_file_name("caisson"), PathBuf::from)
 }
@@ -231,58 +230,6 @@ fn bad_input() {
         "{said}"
     );
     bundle.assert_nothing_left("vm-bad");
-}
-
-/// Files of the guest that are not: each is an error in a stated time, and nothing is left.
-fn guest_files() {
-    let kernel = guest::kernel().expect("a guest kernel");
-    let whole = fs::read(&kernel).expect("the kernel");
-    let agent = guest::monitor().with_file_name("caisson-guest/initrd");
-    let agent = fs::read(agent).expect("the ramdisk");
-    let refused = |name: &str, kernel: &[u8], initrd: &[u8], words: &str| {
-        let bundle = Bundle::new(&["true"], |_| {});
-        let files = bundle.path("files");
-        fs::create_dir(&files).expect("a folder");
-        fs::write(files.join("vmlinux"), kernel).expect("a file");
-        fs::write(files.join("initrd"), initrd).expect("a file");
-        let began = Instant::now();
-        let output = bundle
-            .command(&["run", "vm-bad"])
-            .env("CAISSON_GUEST", &files)
-            .env("CAISSON_BOOT_LIMIT", "25")
-            .output()
-            .expect("caisson runs");
-        let (said, took) = (String::from_utf8_lossy(&output.stderr), began.elapsed());
-        assert_eq!(output.status.code(), Some(1), "{name}: {said}");
-        assert!(said.contains(words), "{name}: {said}");
-        assert!(took < Duration::from_secs(60), "{name} took {took:?}");
-        bundle.assert_nothing_left("vm-bad");
-    };
-    refused(
-        "no ELF file",
-        b"#!/bin/sh",
-        &agent,
-        "neither an uncompressed ELF kernel",
-    );
-    refused(
-        "half a kernel",
-        &whole[..whole.len() / 2],
-        &agent,
-        "cut off, or larger",
-    );
-    let program = fs::read("/bin/busybox").expect("a program");
-    refused("no kernel", &program, &agent, "vmlinux: ");
-    // The kernel has nothing to start and gives up.
-    refused(
-        "no agent",
-        &whole,
-        b"not a ramdisk",
-        "virtual machine ended",
-    );
-    let scratch = guest::scratch();
-    let other = guest::initial_ramdisk(scratch.path(), None);
-    let words = "agent: not reached within 25 s";
-    refused("an agent that never answers", &whole, &other, words);
 }
 
 /// A host without KVM.

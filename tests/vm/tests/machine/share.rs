@@ -13,6 +13,7 @@ use crate::container::Bundle;
 pub(crate) const CASES: &[Case] = &[
     ("share::files_both_ways", files_both_ways),
     ("share::semantics", semantics),
+    ("share::mounts_below", mounts_below),
     ("share::root_is_the_bundles", root_is_the_bundles),
     ("share::image_instead", image_instead),
     ("share::server_dies", server_dies),
@@ -212,6 +213,56 @@ fn semantics() {
         "{said}"
     );
     end(&bundle, id);
+}
+
+/// File systems that are mounted below a volume on the host.
+fn mounts_below() {
+    let host = caisson_vm_tests::guest::scratch();
+    let data = host.path().join("data");
+    let below = data.join("below");
+    fs::create_dir_all(&below).expect("a directory");
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=3m", "below"])
+        .arg(&below)
+        .status();
+    assert!(mounted.expect("mount runs").success());
+    fs::write(below.join("file"), "below").expect("a file");
+    fs::write(data.join("file"), "above").expect("a file");
+    let bundle = waiting(vec![
+        bind(&data, "/tree", &["rbind", "rw"]),
+        bind(&data, "/alone", &["bind", "rw"]),
+        bind(&data, "/top", &["rbind", "ro"]),
+        bind(&data, "/all", &["rbind", "rro"]),
+    ]);
+    let id = "vm-below";
+    begin(&bundle, id);
+    let run = |script: &str| shell(&bundle, id, script);
+    assert_eq!(run("cat /tree/file /tree/below/file"), "abovebelow");
+    assert_eq!(run("ls /alone/below"), "");
+    // Another file system, as it is on the host.
+    assert_eq!(
+        run("df -k /tree/below | tail -1 | awk '{print $2}'"),
+        "3072\n"
+    );
+    let devices = run("stat -c %d /tree /tree/below | sort -u | wc -l");
+    assert_eq!(devices, "2\n");
+    let written = run(
+        "for place in tree alone top all; do for file in new below/new; do \
+        (echo $place > /$place/$file) 2>/dev/null && echo $place/$file; done; done; true",
+    );
+    // The guest's kernel has what is below a read-only mount read-only as well, whether `ro` or `rro` was asked for.
+    assert_eq!(
+        written,
+        "tree/new\ntree/below/new\nalone/new\nalone/below/new\n"
+    );
+    let text = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(text(&below.join("new")), "tree\n");
+    assert_eq!(text(&data.join("new")), "alone\n");
+    end(&bundle, id);
+    let unmounted = Command::new("umount").arg(&below).status();
+    assert!(unmounted.expect("umount runs").success());
+    // What was written with a plain `bind` is in the directory that the mount had covered.
+    assert_eq!(text(&below.join("new")), "alone\n");
 }
 
 fn root_is_the_bundles() {

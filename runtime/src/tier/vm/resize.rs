@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::files::CONTROL;
 use super::{pod, size};
 use crate::RuntimeError;
+use crate::cgroup::stats;
 use crate::spec::SpecError;
 use crate::spec::types::Resources;
 use crate::state::{Entry, State, Store};
@@ -22,6 +23,8 @@ use crate::state::{Entry, State, Store};
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// How long the guest may take to have its memory.
 const GROWTH_LIMIT: Duration = Duration::from_secs(60);
+/// How long the host may take to have back what a lower limit leaves.
+const RETURN_LIMIT: Duration = Duration::from_secs(30);
 /// Between two looks at it.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -42,6 +45,8 @@ struct Answer {
 /// A machine whose memory is to follow a change of limits.
 pub(super) struct Resize {
     owner: Entry,
+    /// Whether the limit is that of the container for which the machine was made.
+    is_own: bool,
     wanted_mib: u64,
     /// The limit that is the reason.
     limit: i64,
@@ -65,6 +70,7 @@ impl Resize {
             wanted_mib = wanted_mib.max(memory(&owner)?.target_mib);
         }
         Ok(Some(Resize {
+            is_own: owner.id() == entry.id(),
             owner,
             wanted_mib,
             limit,
@@ -101,12 +107,30 @@ impl Resize {
         }
     }
 
-    /// Have the guest give back what it does not need any more, as far and as soon as it can.
-    pub(super) fn shrink(&self) -> Result<(), RuntimeError> {
+    /// Have the guest give back what it does not need any more, as far as it can, and wait until the host has what its new
+    /// limit for the machine leaves: that would be enforced by killing the monitor. The guest reports what is free after
+    /// seconds only.
+    pub(super) fn shrink(&self, limits: &Resources) -> Result<(), RuntimeError> {
         if self.wanted_mib < memory(&self.owner)?.target_mib {
             self.ask()?;
         }
-        Ok(())
+        let Some(limit) = size::on_host(limits).memory.limit.filter(|_| self.is_own) else {
+            return Ok(());
+        };
+        let cgroup = self.owner.load()?.cgroup;
+        let deadline = Instant::now() + RETURN_LIMIT;
+        loop {
+            let used = stats::read(&cgroup)["memory"]["usage"]["usage"].as_i64();
+            match used {
+                Some(used) if used > limit => {}
+                _ => return Ok(()),
+            }
+            if Instant::now() > deadline {
+                let reason = format!("the virtual machine still uses {} bytes", used.unwrap_or(0));
+                return Err(self.refused(reason));
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     fn ask(&self) -> Result<(), RuntimeError> {

@@ -109,7 +109,7 @@ pub(super) fn limit(entry: &Entry, limits: &Resources) -> Result<(), RuntimeErro
     }
     order(entry, Question::Limits(files))?;
     match resize {
-        Some(resize) => resize.shrink(),
+        Some(resize) => resize.shrink(limits),
         None => Ok(()),
     }
 }

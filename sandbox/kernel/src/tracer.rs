@@ -12,6 +12,7 @@
 mod errand;
 mod events;
 mod executing;
+mod orphans;
 mod requests;
 mod tracee;
 mod tracees;
@@ -175,15 +176,18 @@ impl Tracer {
         known.then(|| self.collected.load(Ordering::Acquire))
     }
 
-    /// A guest process has ended, or all of it but the thread `kept`: its tracees are let go.
+    /// A guest process has ended, and is in the table no more, or all of it but the thread `kept` has: its tracees are let
+    /// go.
     pub fn process_gone(&self, pid: i32, kept: Option<i32>) {
-        if self.is_tracer(pid) {
+        // First, so that an attachment under way sees either that its tracer is gone, or to it that there is one.
+        let traced = match kept {
+            None => self.is_used() && lock(&self.tracers).remove(&pid),
+            Some(_) => self.is_tracer(pid),
+        };
+        if traced {
             self.ask_if_used(move |tracees| {
                 tracees.tracer_gone(|owner| owner.pid == pid && Some(owner.tid) != kept);
             });
-            if kept.is_none() {
-                lock(&self.tracers).remove(&pid);
-            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use caisson_test_bundle::{Bundle, Config};
+use caisson_test_bundle::{Bundle, Config, User};
 
 /// Where the guest program is in the container.
 pub const GUEST: &str = "/bin/syscall-guest";
@@ -71,6 +71,14 @@ const PROGRAMS: &[(&str, u32, u32, u32)] = &[
     ("sgid", 0o2755, 1000, 4242),
     ("xonly", 0o711, 0, 0),
 ];
+
+/// Of a container that runs a family of the guest program as root, in a bundle that is laid out for it.
+#[must_use]
+pub fn of_family(bundle: &Bundle, family: &str) -> Config {
+    let mut config = Config::new(&[GUEST, family], User::Root);
+    lay_out(bundle, crate::guest_program(), &mut config);
+    config
+}
 
 /// Fills the bundle's tree and adds the mounts.
 ///

@@ -16,7 +16,7 @@ use std::path::Path;
 
 pub use compare::{Difference, Measure, compare, lines};
 pub use family::{Family, PLAIN_FAMILIES};
-pub use fixture::GUEST;
+pub use fixture::{GUEST, of_family};
 pub use storm::Storm;
 
 /// The static guest program that the build script made.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
-use caisson_test_bundle::{Bundle, Config, Container, Runtime, User};
+use caisson_test_bundle::{Bundle, Container, Runtime};
 
-use crate::{GUEST, fixture, guest_program};
+use crate::fixture;
 
 /// The guest program's storm under way.
 #[derive(Debug)]
@@ -25,8 +25,7 @@ impl<'a> Storm<'a> {
     /// If it does not run within thirty seconds.
     #[must_use]
     pub fn start(runtime: &'a Runtime, bundle: &'a Bundle, rounds: u32) -> Storm<'a> {
-        let mut config = Config::new(&[GUEST, "storm"], User::Root);
-        fixture::lay_out(bundle, guest_program(), &mut config);
+        let mut config = fixture::of_family(bundle, "storm");
         std::fs::write(
             bundle.rootfs().join("work/storm-rounds"),
             rounds.to_string(),

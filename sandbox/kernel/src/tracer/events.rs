@@ -1,9 +1,10 @@
 //! What the host tells of tracees.
 
+use caisson_sys::signal;
 use caisson_sys::trace::guest as host;
 
 use super::tracee::{Exec, Scene, State, Tracee};
-use super::tracees::Tracees;
+use super::tracees::{Tracees, signal_of};
 
 /// wait(2)'s status of a stop.
 pub(super) const fn stopped(signal: i32, event: i32) -> i32 {
@@ -13,17 +14,25 @@ pub(super) const fn stopped(signal: i32, event: i32) -> i32 {
 /// Set in the signal of a stop at a system call, of those who ask for that.
 const CALL: i32 = 0x80;
 
+fn is_making(event: i32) -> bool {
+    matches!(
+        event,
+        libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE
+    )
+}
+
 impl Tracees {
     pub(super) fn event(&mut self, tid: i32, status: i32) {
-        if self.kicked.contains(&tid) {
-            self.kicked.remove(&tid);
+        self.take_event(tid, status);
+        self.abandon_orphans();
+    }
+
+    fn take_event(&mut self, tid: i32, status: i32) {
+        if let Some(is_first) = self.kicked.remove(&tid) {
             if libc::WIFSTOPPED(status) {
-                let signal = if status >> 16 == 0 {
-                    libc::WSTOPSIG(status)
-                } else {
-                    0
-                };
-                host::detach(tid, signal as u64).ok();
+                self.detach(tid, signal_of(status), is_first);
+            } else if is_first {
+                self.tracer().collect(status);
             }
             return;
         }
@@ -63,8 +72,10 @@ impl Tracees {
             return self.executed_unasked(tid);
         }
         if tracee.leaving {
-            let deliver = event == 0 && signal & CALL == 0;
-            return self.leave(tid, if deliver { signal as u64 } else { 0 });
+            if is_making(event) {
+                self.made_untraced(tid);
+            }
+            return self.leave(tid, signal_of(status));
         }
         if event != libc::PTRACE_EVENT_STOP {
             // Any other stop takes the place of one that an interruption was to bring.
@@ -88,14 +99,12 @@ impl Tracees {
                 };
                 self.present(tid, status, Scene::Real);
             }
-            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
-                self.made(tid, status);
-            }
+            event if is_making(event) => self.made(tid, status),
             libc::PTRACE_EVENT_VFORK_DONE => {
                 tracee.message = Some(tracee.vfork_child);
                 self.present(tid, status, Scene::Real);
             }
-            libc::PTRACE_EVENT_EXIT => self.present_real(tid, status),
+            libc::PTRACE_EVENT_EXIT => self.exits(tid, status),
             0 if signal == libc::SIGTRAP | CALL => {
                 let status = if tracee.has(libc::PTRACE_O_TRACESYSGOOD) {
                     status
@@ -135,6 +144,36 @@ impl Tracees {
         }
     }
 
+    /// It is about to end, and traces nobody from now on: two that hold each other's end would never end. The end of those
+    /// who are killed and of the sandbox's first process is not held, because the host would not end them even if they
+    /// were killed again, nor their pid namespace.
+    fn exits(&mut self, tid: i32, status: i32) {
+        self.tracer_gone(|owner| owner.tid == tid);
+        let ended = host::message(tid).unwrap_or(0) as i32;
+        let is_first = self.by_tid.get(&tid).is_some_and(|one| one.is_ours);
+        if is_first || libc::WIFSIGNALED(ended) && libc::WTERMSIG(ended) == libc::SIGKILL {
+            self.go_on(tid);
+        } else {
+            self.present_real(tid, status);
+        }
+    }
+
+    /// It has made another thread or process, and its tracer is gone: that is let go like itself.
+    fn made_untraced(&mut self, tid: i32) {
+        let new = host::message(tid).unwrap_or(0) as i32;
+        let Ok(ids) = self.ids(new) else {
+            return;
+        };
+        if self
+            .by_tid
+            .get(&tid)
+            .is_some_and(|one| one.has(libc::PTRACE_O_EXITKILL))
+        {
+            signal::send_to_thread(ids.tgid, new, libc::SIGKILL).ok();
+        }
+        self.abandon(new);
+    }
+
     /// It has made another thread or process, which is traced as well.
     fn made(&mut self, tid: i32, status: i32) {
         let new = host::message(tid).unwrap_or(0) as i32;
@@ -148,6 +187,7 @@ impl Tracees {
             maker.vfork_child = message;
         }
         let (owner, seized, options) = (maker.owner, maker.seized, maker.options);
+        let (pid, is_ours) = (maker.pid, maker.is_ours);
         if let Ok(ids) = ids {
             let is_child = self.parent_of(ids.tgid) == Some(owner.pid);
             self.add(Tracee {
@@ -156,7 +196,7 @@ impl Tracees {
                 guest_tid: ids.inner_tid,
                 owner,
                 is_child,
-                is_ours: false,
+                is_ours: is_ours && pid == ids.tgid,
                 seized,
                 options,
                 mode: host::Resume::Continue,
@@ -172,7 +212,7 @@ impl Tracees {
         }
         self.present(tid, status, Scene::Real);
         if let Some(status) = self.early.remove(&new) {
-            self.event(new, status);
+            self.take_event(new, status);
         }
     }
 

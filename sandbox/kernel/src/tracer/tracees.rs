@@ -1,6 +1,6 @@
 //! All traced threads; only the tracing thread has them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use caisson_sys::trace::{self, guest as host};
@@ -42,8 +42,9 @@ pub struct Attach {
 pub struct Tracees {
     pub(super) kernel: Arc<Kernel>,
     pub(super) by_tid: HashMap<i32, Tracee>,
-    /// Threads of tracers that are interrupted in wait(2), to be let go at once.
-    pub(super) kicked: HashSet<i32>,
+    /// Threads to be let go at their next stop, of whom nobody is told: those of tracers that are interrupted in wait(2),
+    /// and such as nobody traces any more. Whether it is the first one of the sandbox's first process.
+    pub(super) kicked: HashMap<i32, bool>,
     /// Stops of threads whose makers have not told of them yet.
     pub(super) early: HashMap<i32, i32>,
     /// By host pid of the tracer.
@@ -60,7 +61,7 @@ impl Tracees {
         Tracees {
             kernel: kernel.clone(),
             by_tid: HashMap::new(),
-            kicked: HashSet::new(),
+            kicked: HashMap::new(),
             early: HashMap::new(),
             waits: HashMap::new(),
             stops: 0,
@@ -87,9 +88,10 @@ impl Tracees {
         if self.by_tid.contains_key(&tid) {
             return Err(Errno::PERM);
         }
-        if self.kicked.contains(&tid) {
+        if self.kicked.contains_key(&tid) {
             return Err(Errno::AGAIN);
         }
+        self.prepare_tracer(attach.owner)?;
         self.unless_executing(attach.pid, None, || {
             host::seize(tid, host_options(attach.options))
         })
@@ -100,7 +102,7 @@ impl Tracees {
         })?;
         let parent = self.parent_of(attach.pid);
         let is_child = parent == Some(attach.owner.pid);
-        let is_ours = parent == Some(std::process::id() as i32);
+        let is_ours = self.is_our_child(attach.pid);
         self.add(Tracee {
             tid,
             pid: attach.pid,
@@ -120,7 +122,6 @@ impl Tracees {
             vfork_child: 0,
             exec: Exec::No,
         });
-        self.prepare_tracer(attach.owner);
         if attach.stop {
             signal::send_to_thread(attach.pid, tid, libc::SIGSTOP)?;
         }
@@ -200,6 +201,11 @@ impl Tracees {
         parent.trim().parse().ok()
     }
 
+    /// Whether it is the sandbox's first process.
+    pub(super) fn is_our_child(&self, pid: i32) -> bool {
+        self.parent_of(pid) == Some(std::process::id() as i32)
+    }
+
     pub(super) fn ids(&self, tid: i32) -> Result<ThreadIds, Errno> {
         self.kernel.ids_of(tid)
     }
@@ -277,24 +283,35 @@ impl Tracees {
             }
             late = loading.late;
         }
-        if host::detach(tid, signal) == Err(Errno::SRCH) {
-            // Killed: its end is still to come, and nobody is to be told.
-            self.kicked.insert(tid);
-        }
+        self.detach(tid, signal, tracee.is_ours && tid == tracee.pid);
         for signal in late {
             signal::send_to_thread(tracee.pid, tid, signal).ok();
+        }
+    }
+
+    /// Trace a thread no more that is in a stop.
+    pub(super) fn detach(&mut self, tid: i32, signal: u64, is_first: bool) {
+        if host::detach(tid, signal) == Err(Errno::SRCH) {
+            // Killed: another stop, or its end, is still to come.
+            self.kicked.insert(tid, is_first);
         }
     }
 }
 
 /// The signal that a thread has been stopped for, to be delivered when it is let go.
 fn pending_signal(stop: Stop) -> u64 {
-    let signal = libc::WSTOPSIG(stop.status);
-    let is_signal = stop.scene == Scene::Real
-        && stop.status >> 16 == 0
-        && signal & 0x80 == 0
-        && signal != libc::SIGTRAP;
-    if is_signal { signal as u64 } else { 0 }
+    let is_signal = stop.scene == Scene::Real && libc::WSTOPSIG(stop.status) != libc::SIGTRAP;
+    if is_signal { signal_of(stop.status) } else { 0 }
+}
+
+/// The signal that is about to be delivered in a stop with this status, 0 for a stop of another kind.
+pub(super) fn signal_of(status: i32) -> u64 {
+    let signal = libc::WSTOPSIG(status);
+    if status >> 16 == 0 && signal & 0x80 == 0 {
+        signal as u64
+    } else {
+        0
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -86,14 +86,21 @@ impl Waits {
 }
 
 impl Tracees {
-    /// A thread has begun to trace; others of its process may be in wait(2) already.
-    pub(super) fn prepare_tracer(&mut self, owner: Owner) {
+    /// A thread is to trace; others of its process may be in wait(2) already. `ESRCH` if its process is gone.
+    pub(super) fn prepare_tracer(&mut self, owner: Owner) -> Result<(), Errno> {
         if lock(&self.kernel.tracer.tracers).insert(owner.pid) {
             let waits = self.waits.entry(owner.pid).or_default();
             waits
                 .sleeping
                 .extend(crate::task::threads_of(self.kernel.host_proc(), owner.pid));
         }
+        // Whoever removes it from the table looks for a tracer of its id after that.
+        if self.kernel.table.process(owner.pid).is_none() {
+            lock(&self.kernel.tracer.tracers).remove(&owner.pid);
+            self.waits.remove(&owner.pid);
+            return Err(Errno::SRCH);
+        }
+        Ok(())
     }
 
     /// There is something to tell the process `pid`.
@@ -134,14 +141,15 @@ impl Tracees {
             tracee.own_trap = true;
             return trace::interrupt(tid).is_ok();
         }
-        if self.kicked.contains(&tid) {
+        if self.kicked.contains_key(&tid) {
             return true;
         }
         let seized = self.unless_executing(pid, None, || host::seize(tid, 0));
         if seized.is_err() {
             return false;
         }
-        self.kicked.insert(tid);
+        let is_first = tid == pid && self.is_our_child(pid);
+        self.kicked.insert(tid, is_first);
         trace::interrupt(tid).is_ok()
     }
 
@@ -188,7 +196,10 @@ impl Tracees {
             }
             let flags = rustix::event::EventfdFlags::CLOEXEC;
             let bell = Arc::new(rustix::event::eventfd(0, flags)?);
-            self.waits.entry(pid).or_default().bells.push(bell.clone());
+            let bells = &mut self.waits.entry(pid).or_default().bells;
+            // Without those whose wait was interrupted.
+            bells.retain(|bell| Arc::strong_count(bell) > 1);
+            bells.push(bell.clone());
             return Ok(Outcome::Sleep(bell));
         }
         if !asked.at_once {

@@ -189,25 +189,35 @@ fn check_one(kernel: &Kernel, waiting: &Waiting) {
         }
         return;
     }
-    end_one(waiting, !gone);
-}
-
-/// End a call whose worker runs, unless it has just been answered.
-fn end_one(waiting: &Waiting, still_waits: bool) {
-    let worker = waiting.worker.load(Ordering::Acquire);
-    if worker == 0 || waiting.claimed.swap(true, Ordering::AcqRel) {
-        return;
-    }
-    if still_waits
-        && let Err(error) = waiting.transport.interrupt(&waiting.incoming)
-        && error != Errno::SRCH
-    {
-        tracing::debug!(tid = waiting.incoming.tid, %error, "cannot interrupt a parked call");
-    }
-    caisson_sys::signal::wake_thread(worker);
+    kernel.parked.end_one(waiting, !gone);
 }
 
 impl Parked {
+    /// End a call whose worker runs, unless it has just been answered.
+    fn end_one(&self, waiting: &Waiting, still_waits: bool) {
+        let worker = waiting.worker.load(Ordering::Acquire);
+        if worker == 0 {
+            return;
+        }
+        if waiting.claimed.swap(true, Ordering::AcqRel) {
+            // It was ended before and is still here: the signal came just before the worker began to wait, and was
+            // lost. A worker that is in the list is alive while that is locked.
+            let calls = lock(&self.calls);
+            let listed = calls.get(&waiting.incoming.id);
+            if listed.is_some_and(|listed| std::ptr::eq(&raw const **listed, waiting)) {
+                caisson_sys::signal::wake_thread(worker);
+            }
+            return;
+        }
+        if still_waits
+            && let Err(error) = waiting.transport.interrupt(&waiting.incoming)
+            && error != Errno::SRCH
+        {
+            tracing::debug!(tid = waiting.incoming.tid, %error, "cannot interrupt a parked call");
+        }
+        caisson_sys::signal::wake_thread(worker);
+    }
+
     /// End the parked call of a thread, if it has one, because its tracer wants it to stop: it restarts.
     pub fn interrupt(&self, tid: i32) {
         let found = lock(&self.calls)
@@ -215,7 +225,7 @@ impl Parked {
             .find(|waiting| waiting.incoming.tid == tid)
             .cloned();
         if let Some(waiting) = found {
-            end_one(&waiting, waiting.transport.still_waits(&waiting.incoming));
+            self.end_one(&waiting, waiting.transport.still_waits(&waiting.incoming));
         }
     }
 }

@@ -14,6 +14,9 @@ use crate::spec::{Spec, SpecError, capability, rlimit};
 /// Kinds of namespaces that containers of a pod share.
 const JOINED: [&str; 4] = ["network", "ipc", "uts", "pid"];
 
+/// Bytes of memory without which the agent's runtime is killed before it can say why: Docker's least, long ago.
+const LEAST_MEMORY: i64 = 4 << 20;
+
 /// What this tier cannot do yet.
 pub(super) fn check(spec: &Spec) -> Result<(), SpecError> {
     let refuse = |field: String, value: &str, reason: &str| {
@@ -26,6 +29,13 @@ pub(super) fn check(spec: &Spec) -> Result<(), SpecError> {
             let reason = "owners of files are not mapped for a virtual machine yet";
             return refuse(field, "given", reason);
         }
+    }
+    if let Some(limit) = spec.linux.resources.memory.limit
+        && (1..LEAST_MEMORY).contains(&limit)
+    {
+        let field = "linux.resources.memory.limit";
+        let reason = "less than the 4 MiB that it takes to start a program in a virtual machine";
+        return Err(SpecError::invalid(field, limit, reason));
     }
     for (index, namespace) in spec.linux.namespaces.iter().enumerate() {
         if !namespace.path.is_empty() && !JOINED.contains(&namespace.kind.as_str()) {
@@ -331,6 +341,22 @@ mod tests {
         let wanted = json!([{"index": 0, "value": 0, "valueTwo": 0, "op": "SCMP_CMP_EQ"}]);
         assert_eq!(document["syscalls"][0]["args"], wanted);
         assert!(document.get("defaultErrnoRet").is_none());
+    }
+
+    #[test]
+    fn a_limit_that_is_too_low_for_any_program_is_named() {
+        let with = |limit| {
+            let mut spec = Spec::default();
+            spec.linux.resources.memory.limit = limit;
+            check(&spec).err().map(|error| error.to_string())
+        };
+        let said = with(Some(65_536)).expect("refused");
+        assert!(said.contains("linux.resources.memory.limit"), "{said}");
+        assert!(said.contains("65536") && said.contains("4 MiB"), "{said}");
+        for fine in [None, Some(-1), Some(0), Some(4 << 20)] {
+            let other = with(fine).unwrap_or_default();
+            assert!(!other.contains("memory.limit"), "{other}");
+        }
     }
 
     #[test]

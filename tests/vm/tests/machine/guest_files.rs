@@ -151,6 +151,8 @@ fn too_little_memory() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(took < IN_TIME, "{took:?}: {said}");
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("agent: failed to create container"), "{said}");
+    for part in ["linux.resources.memory.limit", "65536", "4 MiB"] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
     bundle.assert_nothing_left("vm-bad");
 }

@@ -106,12 +106,12 @@ static void errors(void) {
     T("nothing", io_submit, made, 0L, NULL);
     T("no_context", io_submit, 8L, 1L, list);
     struct io_event events[2];
-    struct timespec now = {0, 0}, wrong = {0, -1};
+    /* Linux does not judge the nanoseconds: with a negative number of them it waits for ever. */
+    struct timespec now = {0, 0};
     T("empty", io_getevents, made, 0L, 1L, events, &now);
     T("timeout", io_getevents, made, 1L, 1L, events, &now);
     T("min_above", io_getevents, made, 3L, 2L, events, &now);
     T("negative", io_getevents, made, -1L, 2L, events, &now);
-    T("wrong_time", io_getevents, made, 1L, 1L, events, &wrong);
     T("no_context", io_getevents, 8L, 1L, 1L, events, &now);
     T("end", io_destroy, made);
 }

@@ -56,6 +56,10 @@ pub enum Outcome {
     Sleep(Arc<OwnedFd>),
 }
 
+/// Ends that are kept for a tracer which does not wait. Linux keeps the ended thread, which counts against the limit of
+/// processes; here it is gone, and nothing else bounds what a guest can pile up.
+const MOST_ENDS: usize = 4096;
+
 /// Ends of tracees that the host does not tell the tracer of.
 #[derive(Debug)]
 struct End {
@@ -76,6 +80,13 @@ pub(super) struct Waits {
 }
 
 impl Waits {
+    fn add_end(&mut self, end: End) {
+        if self.ends.len() >= MOST_ENDS {
+            self.ends.pop_front();
+        }
+        self.ends.push_back(end);
+    }
+
     pub(super) fn forget(&mut self, is_meant: impl Fn(&Owner) -> bool) {
         self.ends.retain(|end| !is_meant(&end.owner));
     }
@@ -161,7 +172,7 @@ impl Tracees {
             status,
         };
         let pid = tracee.owner.pid;
-        self.waits.entry(pid).or_default().ends.push_back(end);
+        self.waits.entry(pid).or_default().add_end(end);
         self.tell(pid);
     }
 
@@ -304,4 +315,30 @@ impl Tracees {
 fn field_of(stat: &str, index: usize) -> Option<&str> {
     let (_, fields) = stat.rsplit_once(')')?;
     fields.split_ascii_whitespace().nth(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracer_that_never_waits_keeps_the_latest_ends_only() {
+        let mut waits = Waits::default();
+        let many = MOST_ENDS as i32 + 10;
+        for guest_tid in 0..many {
+            waits.add_end(End {
+                owner: Owner {
+                    pid: 1,
+                    tid: 1,
+                    guest_pid: 1,
+                    may_trace_all: false,
+                },
+                guest_tid,
+                group: 0,
+                status: 0,
+            });
+        }
+        assert_eq!(waits.ends.len(), MOST_ENDS);
+        assert_eq!(waits.ends.back().map(|end| end.guest_tid), Some(many - 1));
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::create::write_pid;
-use super::{Context, foreground};
+use super::{Context, foreground, refuse_options};
 use crate::RuntimeError;
 use crate::cgroup::below::Below;
 use crate::log::Level;
@@ -65,7 +65,10 @@ pub struct Arguments {
 }
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<u8, RuntimeError> {
-    refuse(arguments)?;
+    refuse_options(&[
+        ("--apparmor", &arguments.apparmor),
+        ("--process-label", &arguments.process_label),
+    ])?;
     let entry = context.store.entry(&arguments.id)?;
     let state = entry.load()?;
     match state.status() {
@@ -127,23 +130,6 @@ fn hand_over(arguments: &Arguments, running: &tier::Running) -> Result<(), Runti
         .pid_file
         .as_ref()
         .map_or(Ok(()), |path| write_pid(path, running.process.pid))
-}
-
-fn refuse(arguments: &Arguments) -> Result<(), RuntimeError> {
-    let values = [
-        ("--apparmor", &arguments.apparmor),
-        ("--process-label", &arguments.process_label),
-    ];
-    values
-        .into_iter()
-        .try_for_each(|(option, value)| match value {
-            Some(value) if !value.is_empty() => Err(RuntimeError::option(
-                option,
-                value,
-                "not supported by caisson",
-            )),
-            _ => Ok(()),
-        })
 }
 
 fn check_terminal(arguments: &Arguments, terminal: bool) -> Result<(), RuntimeError> {

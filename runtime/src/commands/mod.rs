@@ -43,6 +43,17 @@ pub struct Context {
     pub rootless: bool,
 }
 
+/// Options of runc's that have no meaning here, by name and value.
+fn refuse_options(options: &[(&'static str, &Option<String>)]) -> Result<(), RuntimeError> {
+    for &(name, value) in options {
+        if let Some(value) = value.as_ref().filter(|value| !value.is_empty()) {
+            let reason = "not supported by caisson";
+            return Err(RuntimeError::option(name, value, reason));
+        }
+    }
+    Ok(())
+}
+
 /// Run a command; the number is the exit status.
 pub fn run(cli: Cli) -> Result<u8, RuntimeError> {
     cli.global.check()?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Context;
+use super::{Context, refuse_options};
 use crate::cgroup::{CgroupError, limits};
 use crate::spec::load;
 use crate::spec::types::{Pids, Resources};
@@ -87,7 +87,11 @@ fn bytes(text: &str) -> Result<i64, String> {
 }
 
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError> {
-    refuse(arguments)?;
+    refuse_options(&[
+        ("--l3-cache-schema", &arguments.l3_cache_schema),
+        ("--mem-bw-schema", &arguments.mem_bw_schema),
+        ("--kernel-memory-tcp", &arguments.kernel_memory_tcp),
+    ])?;
     let entry = context.store.entry(&arguments.id)?;
     let _lock = entry.lock()?;
     let mut state = entry.load()?;
@@ -112,24 +116,6 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), RuntimeError>
     limits::apply(&state.cgroup, &limits)?;
     remember(&mut state.spec.linux.resources, &wanted);
     Ok(entry.save(&state)?)
-}
-
-fn refuse(arguments: &Arguments) -> Result<(), RuntimeError> {
-    let values = [
-        ("--l3-cache-schema", &arguments.l3_cache_schema),
-        ("--mem-bw-schema", &arguments.mem_bw_schema),
-        ("--kernel-memory-tcp", &arguments.kernel_memory_tcp),
-    ];
-    values
-        .into_iter()
-        .try_for_each(|(option, value)| match value {
-            Some(value) if !value.is_empty() => Err(RuntimeError::option(
-                option,
-                value,
-                "not supported by caisson",
-            )),
-            _ => Ok(()),
-        })
 }
 
 fn wanted(arguments: &Arguments) -> Result<Resources, RuntimeError> {

@@ -15,13 +15,7 @@ use crate::state::Entry;
 /// The control socket of a new container. Its path is given relative to a descriptor: socket addresses
 /// are limited to 108 bytes, state folders are not.
 pub(super) fn listen(entry: &Entry) -> Result<OwnedFd, RuntimeError> {
-    let socket = rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(RuntimeError::step("socket"))?;
+    let socket = socket()?;
     let path = entry.control_socket();
     let folder = entry.open()?;
     let address = address(&folder).map_err(RuntimeError::file(&path, "bind"))?;
@@ -30,6 +24,27 @@ pub(super) fn listen(entry: &Entry) -> Result<OwnedFd, RuntimeError> {
         .map_err(RuntimeError::file(&path, "chmod"))?;
     rustix::net::listen(&socket, 16).map_err(RuntimeError::file(&path, "listen"))?;
     Ok(socket)
+}
+
+fn socket() -> Result<OwnedFd, RuntimeError> {
+    rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(RuntimeError::step("socket"))
+}
+
+/// Two ends of a conversation with a process of the sandbox that is about to be started.
+pub(super) fn pair() -> Result<(OwnedFd, OwnedFd), RuntimeError> {
+    rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(RuntimeError::step("socketpair"))
 }
 
 fn address(folder: &OwnedFd) -> rustix::io::Result<SocketAddrUnix> {
@@ -42,13 +57,7 @@ pub(super) struct Door(OwnedFd);
 impl Door {
     pub(super) fn open(entry: &Entry) -> Result<Door, RuntimeError> {
         let path = entry.control_socket();
-        let socket = rustix::net::socket_with(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .map_err(RuntimeError::step("socket"))?;
+        let socket = socket()?;
         let folder = entry.open()?;
         let address = address(&folder).map_err(RuntimeError::file(&path, "connect"))?;
         rustix::net::connect(&socket, &address).map_err(RuntimeError::file(&path, "connect"))?;

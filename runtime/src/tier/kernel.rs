@@ -16,10 +16,9 @@ mod subscriber;
 use std::os::fd::{AsFd, OwnedFd};
 
 use caisson_wire::{BootReply, Request, Response, Shortfall};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde_json::Value;
 
-use super::door::{Door, ask, converse, listen, silence, spawn};
+use super::door::{self, Door, ask, converse, listen, silence, spawn};
 use super::life::LifeLine;
 use super::{Blueprint, ConsoleSize, Exec, Newborn, OnMounted, Running, Tier};
 use crate::RuntimeError;
@@ -56,13 +55,7 @@ impl Tier for KernelTier {
             .map(|user| Opened::new(blueprint, user))
             .transpose()?;
         let control = listen(blueprint.entry)?;
-        let (boot, theirs) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .map_err(RuntimeError::step("socketpair"))?;
+        let (boot, theirs) = door::pair()?;
         let null = silence(&blueprint.process)?;
         let stdio = null.as_ref().map(|null| [null.as_fd(); 3]);
         let child = spawn(PROCESS_NAME, blueprint.entry.id(), &theirs, stdio, &[])?;

@@ -32,10 +32,9 @@ mod usage;
 use std::os::fd::AsFd;
 
 use caisson_wire::{Request, Shortfall};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde_json::Value;
 
-use super::door::{ask, listen, silence, spawn};
+use super::door::{self, ask, listen, silence, spawn};
 use super::life::LifeLine;
 use super::{Blueprint, Exec, Newborn, OnMounted, Running, Tier};
 use crate::RuntimeError;
@@ -76,13 +75,7 @@ impl Tier for VmTier {
         mounts::refuse_links(&state.rootfs(), &state.spec.mounts)?;
         let description = Description::new(blueprint)?;
         let control = listen(blueprint.entry)?;
-        let (boot, theirs) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .map_err(RuntimeError::step("socketpair"))?;
+        let (boot, theirs) = door::pair()?;
         let null = silence(&blueprint.process)?;
         let stdio = null.as_ref().map(|null| [null.as_fd(); 3]);
         let shown = &blueprint.process.args;

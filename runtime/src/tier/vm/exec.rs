@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
 use caisson_wire::agent::{Ended, Exec as Opened, Opening};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::birth::end;
 use super::life::{Life, Terminal, block_signals};
@@ -13,7 +12,7 @@ use super::session::{ANSWER_LIMIT, Session};
 use super::{EXEC_NAME, guest};
 use crate::RuntimeError;
 use crate::process::ProcessId;
-use crate::tier::door::spawn;
+use crate::tier::door::{self, spawn};
 use crate::tier::{Exec, Running, edges};
 
 pub(super) fn exec(exec: &Exec<'_>) -> Result<Running, RuntimeError> {
@@ -22,13 +21,7 @@ pub(super) fn exec(exec: &Exec<'_>) -> Result<Running, RuntimeError> {
         let reason = "cgroups in a virtual machine are not the host's";
         return Err(RuntimeError::option("--cgroup", "", reason));
     }
-    let (boot, theirs) = rustix::net::socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(RuntimeError::step("socketpair"))?;
+    let (boot, theirs) = door::pair()?;
     let entrant = Entrant {
         id: exec.state.id.clone(),
         folder: exec.entry.folder().to_owned(),

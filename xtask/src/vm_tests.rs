@@ -64,6 +64,10 @@ const PARTS: &[Part] = &[
                 "the guest's processes have no number on the host",
             ),
             (
+                "start_and_exec_answer_when_the_program_is_in_place",
+                "the guest's processes have no number on the host",
+            ),
+            (
                 "containers_of_a_pod_share_namespaces_by_path",
                 "containers of one machine have their states in one folder",
             ),
@@ -307,7 +311,7 @@ mod tests {
     #[test]
     fn exceptions_are_exceptions() {
         let part = &PARTS[1];
-        assert!(part.wants("lifecycle::home_is_that_of_the_images_user"));
+        assert!(part.wants("lifecycle::exec::home_is_that_of_the_images_user"));
         assert!(!part.wants("host::process_fields"));
         for (test, _) in part.but {
             assert!(!part.wants(&format!("lifecycle::{test}")));

@@ -1,6 +1,7 @@
 //! `exec`: another process in a running container.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::create::write_pid;
 use super::{Context, foreground, refuse_options};
@@ -71,9 +72,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<u8, RuntimeError>
     ])?;
     let entry = context.store.entry(&arguments.id)?;
     let state = entry.load()?;
-    match state.status() {
+    match settled(&state, arguments.ignore_paused) {
         Status::Running | Status::Created => {}
-        Status::Paused if arguments.ignore_paused => {}
         status => return Err(RuntimeError::ExecIn { status }),
     }
     let wanted = wanted(arguments, &state)?;
@@ -110,6 +110,18 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<u8, RuntimeError>
         .console
         .filter(|_| arguments.console_socket.is_none());
     foreground::stay(running.process.pid, Some(running.process), relayed)
+}
+
+/// A process that is made in a frozen cgroup is frozen before it has become one of the container's, so one that may wait
+/// is made when the container has been resumed.
+fn settled(state: &State, ignore_paused: bool) -> Status {
+    const STEP: Duration = Duration::from_millis(10);
+    loop {
+        match state.status() {
+            Status::Paused if ignore_paused => std::thread::sleep(STEP),
+            status => return status,
+        }
+    }
 }
 
 /// In the words by which suites look for it.

@@ -22,7 +22,7 @@ use crate::{exec, serve};
 
 pub use gate::Gate;
 
-/// How long an adopted process may take to its first exec.
+/// How long an adopted process may take to its first exec, and any process from there to its program.
 const FIRST_EXEC: Duration = Duration::from_secs(10);
 /// How long a transport may take to tell what it has collected.
 const COLLECTED: Duration = Duration::from_secs(2);
@@ -160,7 +160,7 @@ fn open_console(kernel: &Kernel, rows: u16, columns: u16) -> Result<[OwnedFd; 2]
     Ok([console.master, console.slave])
 }
 
-/// Let a process that waits in its first exec go.
+/// Let a process that waits in its first exec go, until its program is in place.
 fn begin(kernel: &Arc<Kernel>, pid: i32, process: &ProcessSpec) -> Result<(), BootError> {
     let started = kernel
         .gate
@@ -171,6 +171,12 @@ fn begin(kernel: &Arc<Kernel>, pid: i32, process: &ProcessSpec) -> Result<(), Bo
             program: process.args[0].clone(),
             errno,
         });
+    }
+    if kernel.gate.wait_passed(pid, FIRST_EXEC).is_none() {
+        tracing::warn!(
+            pid,
+            "the program is not in place yet; it may have been stopped"
+        );
     }
     kernel.gate.forget(pid);
     Ok(())

@@ -95,6 +95,7 @@ impl Watch {
             }
             table.remove_process(pid);
             kernel.tracer.process_gone(pid, None);
+            kernel.gate.pass(pid);
         }
         ends
     }

@@ -59,7 +59,7 @@ static mut ANSWER: Answer = Answer {
         gid: 0,
         egid: 0,
         secure: 0,
-        traced: 0,
+        awaited: 0,
         comm: [0; 16],
     },
     strings: [0; INLINE_STRINGS],
@@ -165,7 +165,7 @@ unsafe extern "C" fn main(kernel_stack: *const u64, dynamic: *const [u64; 2], ba
     let strings = place_strings(answer, taken.top);
     let stack = build_stack(plan, &program, interpreter.as_ref(), &mut taken, strings);
     let entry = interpreter.map_or(program.entry, |image| image.entry);
-    if plan.traced != 0 {
+    if plan.awaited != 0 {
         // SAFETY: takes integers; the thread goes on at `entry`, as below, or comes back.
         unsafe { syscall(PLAN_NR, 0, 0, entry, stack, 0, 0) };
     }

@@ -2,8 +2,8 @@
 
 /// Private system call number: `plan(buffer, length)` fills a [`Plan`] and, when `strings_bytes` fit into
 /// the rest of the buffer, the strings behind it; returns 0. `plan(buffer, length)` with `length`
-/// smaller than a `Plan` writes the strings alone to `buffer` and returns 0. `plan(0, 0, entry, stack)` starts the
-/// program of a traced process; it returns only if nobody traces the process any more.
+/// smaller than a `Plan` writes the strings alone to `buffer` and returns 0. `plan(0, 0, entry, stack)` tells that the
+/// program is mapped, and starts that of a traced process; it returns if nobody traces the process.
 /// Beyond every number that Linux uses.
 pub const PLAN_NR: u64 = 1000;
 
@@ -28,8 +28,9 @@ pub struct Plan {
     pub egid: u32,
     /// AT_SECURE.
     pub secure: u64,
-    /// A guest traces the process: the loader is to call `plan(0, 0, entry, stack)` instead of going there.
-    pub traced: u64,
+    /// A guest traces the process, or the runtime waits for its program: the loader is to call `plan(0, 0, entry, stack)`
+    /// before it goes there.
+    pub awaited: u64,
     /// PR_SET_NAME.
     pub comm: [u8; 16],
 }

@@ -1,4 +1,5 @@
-//! Processes that the runtime has made and that wait in their first exec until they may start.
+//! Processes that the runtime has made: they wait in their first exec until they may start, and the runtime then waits
+//! until their program is in place.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,11 +15,19 @@ use crate::transport::{Incoming, Transport};
 
 #[derive(Default)]
 pub struct Gate {
-    /// By host pid; `None` until the process has made its call.
-    waiting: Mutex<HashMap<i32, Option<Held>>>,
-    arrived: Condvar,
-    /// How many are expected or wait: nearly always none, which is all that exec looks at.
+    /// By host pid.
+    waiting: Mutex<HashMap<i32, Stage>>,
+    moved: Condvar,
+    /// How many there are: nearly always none, which is all that exec looks at.
     count: AtomicUsize,
+}
+
+enum Stage {
+    /// It has not made its call yet.
+    Expected,
+    Held(Held),
+    /// Its program is in place, or it has ended.
+    Passed,
 }
 
 #[derive(Clone)]
@@ -38,7 +47,7 @@ impl std::fmt::Debug for Gate {
 impl Gate {
     /// The next exec of this process is to be held.
     pub fn expect(&self, pid: i32) {
-        lock(&self.waiting).insert(pid, None);
+        lock(&self.waiting).insert(pid, Stage::Expected);
         self.count.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -49,12 +58,12 @@ impl Gate {
         }
         let mut waiting = lock(&self.waiting);
         match waiting.get_mut(&call.incoming.tid) {
-            Some(slot @ None) => {
-                *slot = Some(Held {
+            Some(stage @ Stage::Expected) => {
+                *stage = Stage::Held(Held {
                     incoming: call.incoming,
                     transport: call.transport.clone(),
                 });
-                self.arrived.notify_all();
+                self.moved.notify_all();
                 true
             }
             _ => false,
@@ -63,14 +72,38 @@ impl Gate {
 
     /// Wait until the process has arrived.
     pub fn wait(&self, pid: i32, timeout: Duration) -> Option<()> {
+        self.wait_for(pid, timeout, |stage| matches!(stage, Stage::Held(_)))
+    }
+
+    /// Wait until the process, whose call has been answered, has passed.
+    pub fn wait_passed(&self, pid: i32, timeout: Duration) -> Option<()> {
+        self.wait_for(pid, timeout, |stage| matches!(stage, Stage::Passed))
+    }
+
+    fn wait_for(&self, pid: i32, timeout: Duration, is: fn(&Stage) -> bool) -> Option<()> {
         let waiting = lock(&self.waiting);
-        let arrived =
-            |map: &mut HashMap<i32, Option<Held>>| !matches!(map.get(&pid), Some(Some(_)));
+        let is_not = |map: &mut HashMap<i32, Stage>| !map.get(&pid).is_some_and(is);
         let (waiting, _) = self
-            .arrived
-            .wait_timeout_while(waiting, timeout, arrived)
+            .moved
+            .wait_timeout_while(waiting, timeout, is_not)
             .unwrap_or_else(PoisonError::into_inner);
-        matches!(waiting.get(&pid), Some(Some(_))).then_some(())
+        waiting.get(&pid).is_some_and(is).then_some(())
+    }
+
+    /// Whether the runtime waits for the program of this process.
+    pub fn holds(&self, pid: i32) -> bool {
+        self.count.load(Ordering::Acquire) != 0 && lock(&self.waiting).contains_key(&pid)
+    }
+
+    /// The program of this process is in place, or it has ended.
+    pub fn pass(&self, pid: i32) {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        if let Some(stage) = lock(&self.waiting).get_mut(&pid) {
+            *stage = Stage::Passed;
+            self.moved.notify_all();
+        }
     }
 
     /// Work on the held call on this thread. `ESRCH` when there is none.
@@ -80,11 +113,10 @@ impl Gate {
         pid: i32,
         work: impl FnOnce(&mut Call<'_>) -> Result<R, Errno>,
     ) -> Result<R, Errno> {
-        let held = lock(&self.waiting)
-            .get(&pid)
-            .cloned()
-            .flatten()
-            .ok_or(Errno::SRCH)?;
+        let held = match lock(&self.waiting).get(&pid) {
+            Some(Stage::Held(held)) => held.clone(),
+            _ => return Err(Errno::SRCH),
+        };
         let thread = kernel.table.thread(pid).ok_or(Errno::SRCH)?;
         kernel.with_servant(|servant| {
             let mut call = Call {
@@ -99,7 +131,7 @@ impl Gate {
         })?
     }
 
-    /// The call has been answered.
+    /// Nobody waits for the process any more.
     pub fn forget(&self, pid: i32) {
         if lock(&self.waiting).remove(&pid).is_some() {
             self.count.fetch_sub(1, Ordering::AcqRel);
@@ -108,7 +140,7 @@ impl Gate {
 
     /// Let the exec fail: the process then ends.
     pub fn refuse(&self, pid: i32, errno: Errno) {
-        if let Some(Some(held)) = lock(&self.waiting).get(&pid) {
+        if let Some(Stage::Held(held)) = lock(&self.waiting).get(&pid) {
             // The process may have been killed meanwhile.
             held.transport.answer_error(&held.incoming, errno).ok();
         }

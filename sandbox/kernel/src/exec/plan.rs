@@ -50,7 +50,7 @@ impl Plan {
 }
 
 /// The loader's header in bytes, for descriptors `program` and `interpreter` of the guest.
-pub fn header(plan: &Plan, program: i32, interpreter: i32, traced: bool) -> Vec<u8> {
+pub fn header(plan: &Plan, program: i32, interpreter: i32, awaited: bool) -> Vec<u8> {
     let c = &plan.credentials;
     let header = wire::Plan {
         argc: plan.arguments.count,
@@ -63,7 +63,7 @@ pub fn header(plan: &Plan, program: i32, interpreter: i32, traced: bool) -> Vec<
         gid: c.rgid,
         egid: c.egid,
         secure: plan.secure.into(),
-        traced: traced.into(),
+        awaited: awaited.into(),
         comm: plan.comm,
     };
     let mut bytes = Vec::with_capacity(size_of::<wire::Plan>());
@@ -76,7 +76,7 @@ pub fn header(plan: &Plan, program: i32, interpreter: i32, traced: bool) -> Vec<
     for word in [header.uid, header.euid, header.gid, header.egid] {
         bytes.extend_from_slice(&word.to_ne_bytes());
     }
-    for word in [header.secure, header.traced] {
+    for word in [header.secure, header.awaited] {
         bytes.extend_from_slice(&word.to_ne_bytes());
     }
     bytes.extend_from_slice(&header.comm);

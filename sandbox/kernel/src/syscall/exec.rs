@@ -117,8 +117,9 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
         room.restore();
     }
     let (program, interpreter) = descriptors?;
-    let traced = call.kernel.tracer.holds(call.incoming.tid);
-    let mut answer = exec::header(plan, program, interpreter, traced);
+    let tid = call.incoming.tid;
+    let awaited = call.kernel.tracer.holds(tid) || call.kernel.gate.holds(tid);
+    let mut answer = exec::header(plan, program, interpreter, awaited);
     let inline = plan.strings_bytes() as usize <= crate::exec::wire::INLINE_STRINGS;
     if inline {
         answer.extend_from_slice(&plan.strings());
@@ -153,8 +154,9 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
     Ok(Reply::ZERO)
 }
 
-/// The last that the loader of a traced process says.
+/// The last that the loader says, where somebody waits for it.
 fn program_is_mapped(call: &Call<'_>, entry: u64, stack: u64) -> Result<Reply, Errno> {
+    call.kernel.gate.pass(call.incoming.tid);
     match call.transport.start_program(&call.incoming, entry, stack) {
         // The thread was killed; nobody waits for an answer.
         Ok(()) | Err(Errno::SRCH | Errno::NOENT) => Ok(Reply::Answered),

@@ -104,7 +104,7 @@ macro_rules! for_each_syscall {
 53 socketpair native when(SOCKETPAIR) else emulate(socket::socketpair) strict emulate(socket::socketpair) "AF_UNIX pairs; other families are refused as Linux refuses them." test "socket::socketpair";
 54 setsockopt native when(SETSOCKOPT) else emulate(socket::setsockopt) strict emulate(socket::setsockopt) "Socket, IP, IPv6, TCP, UDP and ICMP filter options, those that need CAP_NET_RAW or CAP_NET_ADMIN with the guest's capabilities; socket filters and programs, upper-layer protocols, repair mode, key material, IPsec and netfilter options fail with EPERM, ENOENT or ENOPROTOOPT." test "socket::setsockopt";
 55 getsockopt native when(GETSOCKOPT) else emulate(socket::getsockopt) strict emulate(socket::getsockopt) "Socket, IP, IPv6, TCP, UDP and ICMP filter options; peer credentials are guest credentials, with pid 0 for peers outside the sandbox; SO_PEERSEC, SO_NETNS_COOKIE, TCP_ZEROCOPY_RECEIVE and netfilter options are not available." test "socket::getsockopt";
-56 clone native when(CLONE) else emulate(process::clone) "Threads are native; processes are checked and recorded by the app kernel; namespace flags are refused with EPERM." test "process::clone";
+56 clone native when(CLONE) else emulate(process::clone) "Threads are native; processes are checked and recorded by the app kernel, CLONE_NEWNS and CLONE_NEWUTS served with guest CAP_SYS_ADMIN; other namespace flags are refused with EPERM." test "process::clone";
 57 fork emulate(process::fork) "Complete." test "process::fork";
 58 vfork emulate(process::vfork) "Complete." test "process::vfork";
 59 execve emulate(exec::execve) "ELF programs and #! scripts; ETXTBSY protects the program, found by its name, and not its interpreter; set-user-ID and file capabilities take effect on guest credentials only. EMFILE when the descriptor table is full to the hard limit." test "exec::execve";
@@ -356,7 +356,7 @@ macro_rules! for_each_syscall {
 305 clock_adjtime native "As adjtimex; the clocks that can be read are the host's." test "time::clock_adjtime";
 306 syncfs native strict emulate(io::syncfs) "Complete." test "io::syncfs";
 307 sendmmsg emulate(socket::sendmmsg) "As sendmsg." test "socket::sendmmsg";
-308 setns emulate(namespace::setns) "Refused with EPERM: no namespace is entered." test "namespace::setns";
+308 setns emulate(namespace::setns) "With guest CAP_SYS_ADMIN, for all threads of the process: mount and UTS namespaces that guests have made, by file or pidfd, as long as a process is in them or they were among the 16 last whose file was opened or mounted; and namespaces that the caller is in. All others fail with EPERM." test "spaces::setns";
 309 getcpu native "Complete." test "thread::getcpu";
 310 process_vm_readv emulate(foreign::process_vm_readv) "Between processes of the container, permission is decided by guest credentials." test "foreign::process_vm_readv";
 311 process_vm_writev emulate(foreign::process_vm_writev) "As process_vm_readv; read-only pages stay so." test "foreign::process_vm_writev";

@@ -43,6 +43,8 @@ pub struct Kernel {
     pub running: Arc<Running>,
     pub walkers: Walkers,
     pub names: Arc<Mutex<Names>>,
+    /// What guests have made.
+    pub namespaces: crate::namespaces::Registry,
     /// Executed in place of every program; sealed.
     pub loader: OwnedFd,
     /// Device and inode of the loader, by which it is recognised in a guest.
@@ -170,7 +172,8 @@ impl Kernel {
 
     /// Host and domain name as a process sees them.
     pub fn names_of(&self, process: &Process) -> Arc<Mutex<Names>> {
-        lock(&process.names).as_ref().unwrap_or(&self.names).clone()
+        let uts = lock(&process.uts);
+        uts.as_ref().map_or(&self.names, |uts| &uts.names).clone()
     }
 
     /// Run `work` with this thread's servant.

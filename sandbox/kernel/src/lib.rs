@@ -20,6 +20,7 @@ pub mod fuzzing;
 mod ipc;
 mod kernel;
 mod mounts;
+mod namespaces;
 mod net;
 mod park;
 pub mod proc;

@@ -16,7 +16,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use birth::{Birth, Births, InheritedFs, MARK_RESOURCE, RECENT};
+pub use birth::{Apart, Birth, Births, InheritedFs, MARK_RESOURCE, RECENT};
 pub use credentials::{ALL_CAPABILITIES, Capability, Credentials, SecureBits};
 pub use discover::{
     Host, children_of, children_of_process, everyone as discover_everyone, ids_of,
@@ -30,7 +30,7 @@ pub use table::Table;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::exec::Plan;
-use crate::system::Names;
+use crate::namespaces::Uts;
 
 /// A lock that a panicking holder cannot poison for everybody else.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -93,8 +93,10 @@ pub struct Process {
     pub exe: Mutex<Option<Arc<Executable>>>,
     /// What the next child will be born with: the host process' mark.
     pub offspring: Mutex<Option<(u64, Arc<Birth>)>>,
-    /// Names of the system in a UTS namespace of its own; none in the container's.
-    pub names: Mutex<Option<Arc<Mutex<Names>>>>,
+    /// The UTS namespace, if not the container's own.
+    pub uts: Mutex<Option<Arc<Uts>>>,
+    /// A clone(2) that is to make a process in namespaces of its own.
+    pub apart: Mutex<Option<Apart>>,
     /// Soft and hard RLIMIT_LOCKS as the guest sees it.
     pub file_locks: Mutex<(u64, u64)>,
     /// An exec that has been started and whose loader has not asked for its plan yet.
@@ -122,7 +124,8 @@ impl Process {
             birth,
             exe: Mutex::new(exe),
             offspring: Mutex::new(None),
-            names: Mutex::default(),
+            uts: Mutex::default(),
+            apart: Mutex::default(),
             file_locks: Mutex::new((u64::MAX, u64::MAX)),
             exec: Mutex::new(None),
             no_new_privs: AtomicBool::new(false),
@@ -165,6 +168,16 @@ impl Process {
             let own = lock(&slot).clone();
             *slot = Arc::new(Mutex::new(own));
         }
+    }
+
+    /// Stand there, and share that with nobody.
+    pub fn move_to(&self, fs: Fs) {
+        self.unshare_fs();
+        let slot = lock(&self.fs);
+        let before = std::mem::replace(&mut *lock(&slot), fs);
+        drop(slot);
+        // It may have been the last in a mount namespace.
+        drop(before);
     }
 
     pub fn root(&self) -> Arc<Directory> {

@@ -112,6 +112,15 @@ impl ContinueToken {
     }
 }
 
+/// What becomes of a call that replaces another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// It comes as a call of its own.
+    Delivered,
+    /// The host runs it.
+    Made,
+}
+
 pub trait Transport: Send + Sync {
     /// The next call; `None` when the last process that could make one is gone.
     fn receive(&self) -> Result<Option<Incoming>, Errno>;
@@ -135,6 +144,8 @@ pub trait Transport: Send + Sync {
     /// has returned, negative for an error. After an error of this function the call still waits; `ENOENT` if its thread
     /// was killed.
     fn answer_path(&self, call: &Incoming, fd: OwnedFd, cloexec: Cloexec) -> Result<i64, Errno>;
+    /// Replace the waiting clone(2) by the same with these flags.
+    fn clone_with(&self, call: &Incoming, flags: u64) -> Result<Replaced, Errno>;
     /// Replace the waiting call by the execution of the loader.
     fn exec(&self, call: &Incoming, registers: ExecRegisters) -> Result<(), Errno>;
     /// Answer an open with the descriptor `fd` of a terminal, which the guest has, and have the caller try to make

@@ -199,6 +199,9 @@ impl Kernel {
                 dup(executable.ok_or(Errno::NOENT)?.as_fd())
             }
             MagicKind::Namespace(name) => {
+                if let Some(file) = crate::namespaces::file_of(&process, name) {
+                    return file;
+                }
                 let path = format!("{}/ns/{name}", process.pid);
                 openat(
                     &self.host_proc,

@@ -65,6 +65,25 @@ fn to_exec(mut user: Registers, registers: ExecRegisters) -> Registers {
     user
 }
 
+/// Turn a notified clone(2) into the same with other flags, which is notified again. The notification is consumed.
+pub fn clone_with(listener: &Listener, call: &Notification, flags: u64) -> Result<(), Errno> {
+    let stopped = stop(listener, call, ERESTARTNOINTR)?;
+    stopped.set_registers(&to_clone(stopped.registers()?, flags))?;
+    stopped.detach()
+}
+
+/// The registers of a thread that is to restart its clone(2) with these flags. Where nothing else is said fork(2) does the
+/// same, and leaves the thread and its child with the registers that they would have had.
+pub fn to_clone(mut user: Registers, flags: u64) -> Registers {
+    if flags == libc::SIGCHLD as u64 && user.rsi == 0 {
+        user.orig_rax = libc::SYS_fork as u64;
+    } else {
+        user.rdi = flags;
+    }
+    user.rax = -i64::from(ERESTARTNOINTR) as u64;
+    user
+}
+
 /// Abort a notified call that has blocked for long because a signal is waiting for its thread: the call
 /// ends with `ERESTARTSYS`, so that the kernel restarts it or reports `EINTR` as the signal demands.
 pub fn interrupt(listener: &Listener, call: &Notification) -> Result<(), Errno> {

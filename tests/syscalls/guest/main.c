@@ -11,7 +11,7 @@ const char *family = "";
     F(namespace) F(io) F(memory) F(time) F(thread) F(ipc) F(terminal) F(poll) F(splice) F(refused)         \
     F(hostile) F(unix) F(netlink) F(sysv) F(inet)                                                 \
     F(interrupt) F(timers) F(futex) F(tty) F(procfs) F(probe)                                     \
-    F(files) F(permission) F(locks) F(memfd) F(authority) F(children) F(image) F(foreign) F(ptrace) F(mounting) F(aio) F(interface) F(walk) F(storm) F(traced) F(held) F(held_first)
+    F(files) F(permission) F(locks) F(memfd) F(authority) F(children) F(image) F(foreign) F(ptrace) F(mounting) F(aio) F(interface) F(walk) F(spaces) F(storm) F(traced) F(held) F(held_first)
 #define DECLARE(name) void family_##name(void);
 FAMILIES(DECLARE)
 #define ROW(name) {#name, family_##name},

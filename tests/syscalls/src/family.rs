@@ -60,6 +60,7 @@ pub const PLAIN_FAMILIES: &[&str] = &[
     "aio",
     "interface",
     "walk",
+    "spaces",
 ];
 
 /// A family and who runs it.
@@ -81,7 +82,9 @@ impl Family {
         let mut config = Config::new(&[GUEST, self.name], self.user);
         fixture::lay_out(&bundle, guest_program(), &mut config);
         match self.name {
-            "mounting" | "walk" if self.user == User::Root => config.grant("CAP_SYS_ADMIN"),
+            "mounting" | "walk" | "spaces" if self.user == User::Root => {
+                config.grant("CAP_SYS_ADMIN")
+            }
             "interface" if self.user == User::Root => config.grant("CAP_NET_ADMIN"),
             _ => {}
         }

@@ -59,5 +59,5 @@ families! {
     open stat directory attributes xattr cwd mount cred capability limits process exec signal socket ioctl system
     prctl notify namespace io memory time thread ipc terminal poll hostile unix netlink sysv inet
     interrupt timers futex tty procfs
-    splice files permission locks memfd authority children image foreign ptrace mounting aio interface walk
+    splice files permission locks memfd authority children image foreign ptrace mounting aio interface walk spaces
 }

@@ -129,6 +129,12 @@ impl Guests for View {
             .flatten()
     }
 
+    fn namespace(&self, pid: u32, kind: &str) -> Option<u64> {
+        let table = &self.kernel.get()?.table;
+        let inode = |process: &Process, _: &Thread| crate::namespaces::inode_of(process, kind);
+        table.with_guest_process(pid as i32, inode).flatten()
+    }
+
     fn kept_sockets(&self, pid: u32) -> Vec<(u32, u64)> {
         let Some(kernel) = self.kernel.get() else {
             return Vec::new();

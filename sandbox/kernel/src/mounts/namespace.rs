@@ -24,9 +24,9 @@ use rustix::mount::OpenTreeFlags;
 use super::{MountId, clone_of, of};
 use crate::call::Call;
 use crate::kernel::Kernel;
-use crate::reply::Reply;
+use crate::namespaces::File;
 use crate::servant::Servant;
-use crate::task::{Directory, Thread, lock};
+use crate::task::{Directory, Fs, Thread, lock};
 use crate::transport::{Incoming, Transport};
 
 /// How many a container may have at a time: each copies all mounts.
@@ -35,8 +35,8 @@ pub(super) const MOST: usize = 256;
 /// `sandbox/kernel/src/park.rs` has as much for calls.
 const KEEPER_STACK_BYTES: usize = 128 << 10;
 
-/// What is made in a namespace: a handler.
-type Work = fn(&mut Call<'_>) -> Result<Reply, Errno>;
+/// What is made in a namespace: a handler, or part of one.
+type Work<R> = fn(&mut Call<'_>) -> Result<R, Errno>;
 
 /// A namespace other than the container's own.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub struct Namespace {
     pub keeper: i32,
     /// Where paths of mounts begin: the root of whoever made it, or what was pivoted to.
     root: Mutex<Arc<Directory>>,
+    /// That of the host's namespace in /proc/PID/ns.
+    pub file: File,
     jobs: SyncSender<Job>,
 }
 
@@ -54,13 +56,14 @@ struct Job {
     transport: Arc<dyn Transport>,
     thread: Arc<Thread>,
     incoming: Incoming,
-    work: Work,
-    answer: SyncSender<Result<Reply, Errno>>,
+    /// It sends what comes of it to whoever waits for that.
+    work: Box<dyn FnOnce(&mut Call<'_>) + Send>,
 }
 
 /// Where a process stands in a namespace that was made for it.
 struct Place {
     keeper: i32,
+    file: File,
     root: Arc<Directory>,
     cwd: Arc<Directory>,
 }
@@ -74,14 +77,13 @@ impl Namespace {
         *lock(&self.root) = root;
     }
 
-    fn run(&self, call: &Call<'_>, work: Work) -> Result<Reply, Errno> {
+    fn run<R: Send + 'static>(&self, call: &Call<'_>, work: Work<R>) -> Result<R, Errno> {
         let (answer, answered) = sync_channel(1);
         let job = Job {
             transport: call.transport.clone(),
             thread: call.thread.clone(),
             incoming: call.incoming,
-            work,
-            answer,
+            work: Box::new(move |call| drop(answer.send(work(call)))),
         };
         self.jobs.send(job).map_err(|_| Errno::IO)?;
         answered.recv().map_err(|_| Errno::IO)?
@@ -126,15 +128,16 @@ impl Copier {
 }
 
 /// Run a handler in the mount namespace of the caller.
-pub fn within(call: &mut Call<'_>, work: Work) -> Result<Reply, Errno> {
+pub fn within<R: Send + 'static>(call: &mut Call<'_>, work: Work<R>) -> Result<R, Errno> {
     match call.process().with_fs(|fs| fs.mounts.clone()) {
         None => work(call),
         Some(namespace) => namespace.run(call, work),
     }
 }
 
-/// Move the calling process into a copy of the namespace that this thread is in. `ENOSPC` when there are too many.
-pub fn copy(call: &mut Call<'_>) -> Result<Reply, Errno> {
+/// A copy of the namespace that this thread is in, and where the calling process stands in it. `ENOSPC` when there are
+/// too many.
+pub fn copy(call: &mut Call<'_>) -> Result<Fs, Errno> {
     if call.process().with_fs(|fs| fs.mounts.is_none())
         && call.kernel.mounts().copier.get().is_none()
     {
@@ -148,19 +151,20 @@ pub fn copy(call: &mut Call<'_>) -> Result<Reply, Errno> {
         call.kernel.mounts().forget_namespace(number);
     }
     let (place, jobs) = place?;
-    let process = call.process();
-    process.unshare_fs();
-    let fs = process.fs();
-    let mut fs = lock(&fs);
-    fs.mounts = Some(Arc::new(Namespace {
+    let namespace = Arc::new(Namespace {
         number,
         keeper: place.keeper,
         root: Mutex::new(place.root.clone()),
+        file: place.file,
         jobs,
-    }));
-    fs.root = place.root;
-    fs.cwd = place.cwd;
-    Ok(Reply::ZERO)
+    });
+    call.kernel.namespaces.add_mounts(&namespace)?;
+    Ok(Fs {
+        root: place.root,
+        cwd: place.cwd,
+        umask: call.process().with_fs(|fs| fs.umask),
+        mounts: Some(namespace),
+    })
 }
 
 /// A number for one more.
@@ -231,9 +235,7 @@ fn keep(kernel: &Arc<Kernel>, mut servant: Servant, jobs: &Receiver<Job>) {
             incoming: job.incoming,
             line: None,
         };
-        let result = (job.work)(&mut call);
-        // Whoever asked waits for it.
-        let _ = job.answer.send(result);
+        (job.work)(&mut call);
     }
     let tid = rustix::thread::gettid().as_raw_nonzero().get();
     kernel.walkers.unregister(tid as u32);
@@ -261,6 +263,7 @@ fn enter_copy(
         .inherit(number, &before, &visible(kernel)?)?;
     Ok(Place {
         keeper: rustix::thread::gettid().as_raw_nonzero().get(),
+        file: File::of_thread(kernel, "mnt")?,
         root,
         cwd,
     })

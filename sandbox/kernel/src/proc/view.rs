@@ -70,6 +70,13 @@ pub trait Guests: Send + Sync + 'static {
         None
     }
 
+    /// The inode number of a namespace other than the container's own that process `pid` is in; `kind` is a name in
+    /// /proc/PID/ns.
+    fn namespace(&self, pid: u32, kind: &str) -> Option<u64> {
+        let _ = (pid, kind);
+        None
+    }
+
     /// Sockets, by number and inode, that the app kernel keeps in process `pid` for its own use.
     fn kept_sockets(&self, pid: u32) -> Vec<(u32, u64)> {
         let _ = pid;

@@ -180,7 +180,7 @@ pub(super) fn may_attach_to(
 }
 
 /// `PTRACE_MODE_REALCREDS`: by the caller's real ids and permitted capabilities.
-fn may_look(call: &Call<'_>, target: &Arc<Process>) -> Result<(), Errno> {
+pub(super) fn may_look(call: &Call<'_>, target: &Arc<Process>) -> Result<(), Errno> {
     if Arc::ptr_eq(call.process(), target) {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! mount(2), umount2(2), pivot_root(2), and unshare(2) of `CLONE_NEWNS`.
+//! mount(2), umount2(2), pivot_root(2), and what `CLONE_NEWNS` makes.
 //!
 //! A guest with CAP_SYS_ADMIN, in a container whose configuration has it, changes the container's tree: what it
 //! makes is real in the app kernel's mount namespace ([`crate::mounts`]) and nowhere else. To everybody else the
@@ -19,7 +19,7 @@ use rustix::mount::UnmountFlags;
 use crate::call::Call;
 use crate::mounts;
 use crate::reply::Reply;
-use crate::task::{Capability, Directory};
+use crate::task::{Capability, Directory, Fs};
 
 /// Longest filesystem type, source and options, a page each in Linux.
 const STRING_MAX: usize = 4096;
@@ -50,8 +50,8 @@ pub fn pivot_root(call: &mut Call<'_>) -> Result<Reply, Errno> {
     mounts::within(call, pivot::here)
 }
 
-/// `CLONE_NEWNS`, for the whole process.
-pub fn unshare(call: &mut Call<'_>) -> Result<Reply, Errno> {
+/// `CLONE_NEWNS`: where the caller, or a child of its, stands in a copy of its namespace.
+pub fn copy_namespace(call: &mut Call<'_>) -> Result<Fs, Errno> {
     require_right(call)?;
     mounts::within(call, mounts::copy_namespace)
 }

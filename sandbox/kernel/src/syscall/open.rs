@@ -241,6 +241,7 @@ fn give(call: &mut Call<'_>, request: &Request, file: OwnedFd) -> Result<Reply, 
     {
         return memory::open(call, node, request.flags).map(|file| Reply::Fd(file, cloexec));
     }
+    call.kernel.namespaces.keep(stat.st_dev, stat.st_ino);
     let kind = FileType::from_raw_mode(stat.st_mode);
     let wants_nonblock = request.flags.contains(OFlags::NONBLOCK);
     match kind {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::system::Names;
+use crate::namespaces::Uts;
 
 use super::{Credentials, Executable, Fs, Process, Thread, lock};
 
@@ -43,7 +43,9 @@ pub struct Birth {
     pub no_new_privs: bool,
     pub dumpable: bool,
     /// A UTS namespace other than the container's.
-    pub names: Option<Arc<Mutex<Names>>>,
+    pub uts: Option<Arc<Uts>>,
+    /// Of one child alone, whose namespaces are not to outlive it here.
+    pub once: bool,
     /// Soft and hard `RLIMIT_LOCKS` as the guest sees it.
     pub file_locks: (u64, u64),
 }
@@ -64,7 +66,8 @@ impl Birth {
             exe: lock(&process.exe).clone(),
             no_new_privs: process.no_new_privs(),
             dumpable: process.is_dumpable(),
-            names: lock(&process.names).clone(),
+            uts: lock(&process.uts).clone(),
+            once: false,
             file_locks: *lock(&process.file_locks),
         }
     }
@@ -85,13 +88,22 @@ impl Birth {
             (None, None) => true,
             _ => false,
         };
-        let names = |birth: &Birth| birth.names.as_ref().map(Arc::as_ptr);
+        let uts = |birth: &Birth| birth.uts.as_ref().map(Arc::as_ptr);
         let rest = |birth: &Birth| {
-            let flags = (birth.no_new_privs, birth.dumpable);
-            (flags, birth.file_locks, names(birth))
+            let flags = (birth.no_new_privs, birth.dumpable, birth.once);
+            (flags, birth.file_locks, uts(birth))
         };
         fs && exe && rest(self) == rest(other) && Arc::ptr_eq(&self.credentials, &other.credentials)
     }
+}
+
+/// A clone(2) for which namespaces were made: without these flags it is to come again.
+#[derive(Clone, Copy, Debug)]
+pub struct Apart {
+    pub tid: i32,
+    pub flags: u64,
+    /// Of its record.
+    pub number: u64,
 }
 
 /// All records by number.
@@ -125,6 +137,44 @@ impl Births {
         mark(process.pid, number)?;
         *current = Some((number, birth));
         Ok(())
+    }
+
+    /// The same for one child with namespaces of its own. Returns the record's number.
+    pub fn announce_once(&self, process: &Process, birth: Birth) -> Result<u64, Errno> {
+        let mut current = lock(&process.offspring);
+        let birth = Birth {
+            once: true,
+            ..birth
+        };
+        let number = self.record(Arc::new(birth));
+        // The next one is announced anew.
+        *current = None;
+        mark(process.pid, number).inspect_err(|_| self.forget(number))?;
+        Ok(number)
+    }
+
+    /// The child that was announced with this number is the next one.
+    pub fn announce_again(&self, process: &Process, number: u64) -> Result<(), Errno> {
+        let mut current = lock(&process.offspring);
+        *current = None;
+        self.touch(number);
+        mark(process.pid, number)
+    }
+
+    pub fn forget(&self, number: u64) {
+        let record = lock(&self.0).by_number.remove(&number);
+        // Namespaces end without the lock.
+        drop(record);
+    }
+
+    /// The child that had this record is known now.
+    pub fn spend(&self, birth: &Arc<Birth>) {
+        if !birth.once {
+            return;
+        }
+        let mut records = lock(&self.0);
+        let spent = |record: &Record| Arc::ptr_eq(&record.birth, birth);
+        records.by_number.retain(|_, record| !spent(record));
     }
 
     /// What the process `pid` was born with. `ESRCH` if its mark is none of ours, or forgotten.
@@ -201,7 +251,8 @@ mod tests {
             exe: None,
             no_new_privs: false,
             dumpable: true,
-            names: None,
+            uts: None,
+            once: false,
             file_locks: (u64::MAX, u64::MAX),
         }
     }

@@ -50,7 +50,11 @@ pub fn thread(
     }
     // Before its mark is read, so that the mark is this process' and not that of a later one of this number.
     let pidfd = pidfd_open(ids.tgid)?;
-    let birth = births.of(ids.tgid)?;
+    let birth = match births.of(ids.tgid) {
+        Ok(birth) => birth,
+        // Another thread may have been faster and found it.
+        Err(error) => return table.thread(tid).ok_or(error),
+    };
     let fs = match &birth.fs {
         InheritedFs::Shared(fs) => fs.clone(),
         InheritedFs::Copied(fs) => Arc::new(Mutex::new(fs.clone())),
@@ -69,14 +73,16 @@ pub fn thread(
         .no_new_privs
         .store(birth.no_new_privs, Ordering::Release);
     process.dumpable.store(birth.dumpable, Ordering::Release);
-    *lock(&process.names) = birth.names.clone();
+    *lock(&process.uts) = birth.uts.clone();
     *lock(&process.file_locks) = birth.file_locks;
-    Ok(table.insert(Arc::new(Thread::new(
+    let thread = table.insert(Arc::new(Thread::new(
         tid,
         ids.inner_tid,
         Arc::new(process),
         credentials,
-    ))))
+    )));
+    births.spend(&birth);
+    Ok(thread)
 }
 
 /// What a living thread is called among guests; `ESRCH`.

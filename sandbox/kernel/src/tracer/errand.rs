@@ -60,6 +60,29 @@ impl Tracees {
         self.call_ends(call.tid, call.nr);
     }
 
+    /// Its tracer is not told that the thread enters the same call again.
+    pub fn clone_with(
+        &mut self,
+        listener: &Listener,
+        call: &Notification,
+        flags: u64,
+    ) -> Result<(), Errno> {
+        if !self.by_tid.contains_key(&call.tid) {
+            return self.passing(call.tid, || surgery::clone_with(listener, call, flags));
+        }
+        let tracee = self.in_call(call.tid)?;
+        let pid = tracee.pid;
+        let late = held::clone_with(listener, call, flags)?;
+        for signal in late {
+            signal::send_to_thread(pid, call.tid, signal).ok();
+        }
+        if let Some(tracee) = self.by_tid.get_mut(&call.tid) {
+            tracee.repeats = tracee.hears_of_calls();
+        }
+        self.go_on(call.tid);
+        Ok(())
+    }
+
     pub fn interrupt(&mut self, listener: &Listener, call: &Notification) -> Result<(), Errno> {
         if !self.by_tid.contains_key(&call.tid) {
             return self.passing(call.tid, || surgery::interrupt(listener, call));

@@ -77,6 +77,10 @@ impl Tracees {
             }
             return self.leave(tid, signal_of(status));
         }
+        if std::mem::take(&mut tracee.repeats) && event == 0 && signal == libc::SIGTRAP | CALL {
+            host::resume(tid, tracee.mode, 0).ok();
+            return;
+        }
         if event != libc::PTRACE_EVENT_STOP {
             // Any other stop takes the place of one that an interruption was to bring.
             tracee.own_trap = false;
@@ -203,6 +207,7 @@ impl Tracees {
                 state: State::Running,
                 message: None,
                 own_trap: false,
+                repeats: false,
                 wants_trap: false,
                 is_new: true,
                 leaving: false,

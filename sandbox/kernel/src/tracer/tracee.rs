@@ -39,6 +39,8 @@ pub(super) struct Tracee {
     pub(super) own_trap: bool,
     /// Its tracer has asked for PTRACE_INTERRUPT and not been told yet.
     pub(super) wants_trap: bool,
+    /// It makes a call again that its tracer has seen it enter.
+    pub(super) repeats: bool,
     /// Its first stop, after it was made by another tracee, is yet to come.
     pub(super) is_new: bool,
     /// Nobody traces it any more: to be let go at its next stop.

@@ -116,6 +116,7 @@ impl Tracees {
             state: State::Running,
             message: None,
             own_trap: false,
+            repeats: false,
             wants_trap: false,
             is_new: false,
             leaving: false,

@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use super::{ContinueToken, Incoming, Transport};
+use super::{ContinueToken, Incoming, Replaced, Transport};
 use crate::kernel::Kernel;
 use crate::tracer::Tracees;
 
@@ -178,6 +178,15 @@ impl Transport for Notify {
             Err(Errno::SRCH) => Err(Errno::NOENT),
             result => result,
         }
+    }
+
+    fn clone_with(&self, call: &Incoming, flags: u64) -> Result<Replaced, Errno> {
+        self.surgery(
+            call,
+            |listener, call| surgery::clone_with(listener, call, flags),
+            move |tracees, listener, call| tracees.clone_with(listener, call, flags),
+        )
+        .map(|()| Replaced::Delivered)
     }
 
     fn exec(&self, call: &Incoming, registers: ExecRegisters) -> Result<(), Errno> {

@@ -22,7 +22,7 @@ use caisson_sys::surgery::ExecRegisters;
 use caisson_sys::trace;
 use rustix::io::Errno;
 
-use super::{ContinueToken, Incoming, Transport};
+use super::{ContinueToken, Incoming, Replaced, Transport};
 use crate::desk::Desk;
 use crate::task::lock;
 use tracees::{Tracees, gone};
@@ -203,6 +203,15 @@ impl Transport for Ptrace {
         drop(fd);
         self.answer_value(call, number.into())?;
         Ok(number.into())
+    }
+
+    fn clone_with(&self, call: &Incoming, flags: u64) -> Result<Replaced, Errno> {
+        let tid = call.tid;
+        self.end(call, move |tracees| {
+            tracees.forget_door(tid);
+            tracees.clone_with(tid, flags)
+        })
+        .map(|()| Replaced::Made)
     }
 
     fn exec(&self, call: &Incoming, registers: ExecRegisters) -> Result<(), Errno> {

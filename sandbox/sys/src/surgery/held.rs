@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::{
     ERESTARTNOINTR, ERESTARTSYS, ExecRegisters, Grip, NO_CALL, Stopped, take_received,
-    take_terminal, to_exec,
+    take_terminal, to_clone, to_exec,
 };
 use crate::notify::{Cloexec, Listener, Notification};
 use crate::trace::{self, Registers, request as ptrace};
@@ -43,6 +43,13 @@ pub fn exec(
         ..user
     };
     Ok((Before { registers, mask }, late))
+}
+
+/// As [`super::clone_with`].
+pub fn clone_with(listener: &Listener, call: &Notification, flags: u64) -> Result<Late, Errno> {
+    let (stopped, late) = stop(call.tid, || listener.send_error(call.id, ERESTARTNOINTR))?;
+    stopped.set_registers(&to_clone(stopped.registers()?, flags))?;
+    Ok(late)
 }
 
 /// As [`super::interrupt`], but that the stop is yet to come.

@@ -247,13 +247,10 @@ fn link_text(context: &Context, pid: u32, kind: MagicKind) -> Result<Vec<u8>, Er
         MagicKind::Cwd => facts("cwd")?.cwd,
         MagicKind::Root => facts("root")?.root,
         MagicKind::Fd(fd) => host::link(&*context.guest_proc()?, &format!("{pid}/fd/{fd}"))?,
-        MagicKind::Namespace("mnt") if context.guests.mounts_keeper(pid).is_some() => {
-            let keeper = context.guests.mounts_keeper(pid).ok_or(Errno::ENOENT)?;
-            host::link(context.host_proc(), &format!("self/task/{keeper}/ns/mnt"))?
-        }
-        MagicKind::Namespace(name) => {
-            host::link(&*context.guest_proc()?, &format!("{pid}/ns/{name}"))?
-        }
+        MagicKind::Namespace(name) => match context.guests.namespace(pid, name) {
+            Some(inode) => format!("{name}:[{inode}]").into_bytes(),
+            None => host::link(&*context.guest_proc()?, &format!("{pid}/ns/{name}"))?,
+        },
     };
     // The host kernel refuses an empty target, as Linux has none for a kernel thread's exe.
     if text.is_empty() {

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use caisson_sys::mount_attributes::{self, Attributes, Reach};
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
@@ -126,6 +126,8 @@ pub(super) fn bind(call: &mut Call<'_>, request: &Request) -> Result<Reply, Errn
         .filter(|path| !path.is_empty())
         .ok_or(Errno::INVAL)?;
     let source = open_path(call, path, OFlags::empty())?;
+    let stat = fstat(&source)?;
+    call.kernel.namespaces.keep(stat.st_dev, stat.st_ino);
     let recursive = request.flags & libc::MS_REC != 0;
     let tree = Tree::of(call, source.as_fd())?;
     if !recursive && tree.is_covered_below(call) {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 
 use caisson_abi::nr;
-use caisson_sys::surgery::ExecRegisters;
+use caisson_sys::surgery::{ExecRegisters, to_clone};
 use caisson_sys::trace::{self, Event, Registers};
 use rustix::io::Errno;
 
@@ -225,6 +225,15 @@ impl Tracees {
         self.rearm(tid)?;
         let held = self.take(tid)?;
         restore_mask(tid, &held)?;
+        trace::resume(tid, 0)
+    }
+
+    /// Let the host make it, a clone(2), with these flags.
+    pub(super) fn clone_with(&mut self, tid: i32, flags: u64) -> Result<(), Errno> {
+        self.rearm(tid)?;
+        let held = self.take(tid)?;
+        restore_mask(tid, &held)?;
+        trace::set_registers(tid, &to_clone(held.registers, flags))?;
         trace::resume(tid, 0)
     }
 

@@ -89,7 +89,7 @@ macro_rules! for_each_syscall {
 38 setitimer native "Complete." test "time::setitimer";
 39 getpid native "Complete; pids are those of the container's pid namespace." test "process::getpid";
 40 sendfile native strict emulate(io::sendfile) "Complete." test "io::sendfile";
-41 socket emulate(socket::socket) "AF_UNIX, AF_INET and AF_INET6 sockets of the pod's network: streams (TCP), datagrams (UDP, ICMP echo), and raw packets of any protocol with guest CAP_NET_RAW; AF_NETLINK served by the app kernel: NETLINK_ROUTE (lists of links, addresses, routes, neighbours and rules, look-ups of a link, a route or a neighbour, messages about changes, and with guest CAP_NET_ADMIN changes of them), NETLINK_SOCK_DIAG (TCP, UDP, raw and AF_UNIX sockets of the pod's network), NETLINK_KOBJECT_UEVENT (silent); other families fail with EAFNOSUPPORT, other protocols with EPROTONOSUPPORT." test "socket::socket";
+41 socket emulate(socket::socket) "AF_UNIX, AF_INET and AF_INET6 sockets of the pod's network, or of one that guests have made: streams (TCP), datagrams (UDP, ICMP echo), and raw packets of any protocol with guest CAP_NET_RAW; AF_NETLINK served by the app kernel: NETLINK_ROUTE (lists of links, addresses, routes, neighbours and rules, look-ups of a link, a route or a neighbour, messages about changes, and with guest CAP_NET_ADMIN changes of them), NETLINK_SOCK_DIAG (TCP, UDP, raw and AF_UNIX sockets of the pod's network), NETLINK_KOBJECT_UEVENT (silent); other families fail with EAFNOSUPPORT, other protocols with EPROTONOSUPPORT." test "socket::socket";
 42 connect emulate(socket::connect) "Complete for the families that can be created; AF_UNIX paths are resolved in the container's tree." test "socket::connect";
 43 accept native strict emulate(socket::accept) "Complete." test "socket::accept";
 44 sendto native when(SENDTO) else emulate(socket::sendto) strict emulate(socket::sendto) "Complete; with a destination address the app kernel sends, at most 1 MiB at once and without MSG_ZEROCOPY." test "socket::sendto";
@@ -104,7 +104,7 @@ macro_rules! for_each_syscall {
 53 socketpair native when(SOCKETPAIR) else emulate(socket::socketpair) strict emulate(socket::socketpair) "AF_UNIX pairs; other families are refused as Linux refuses them." test "socket::socketpair";
 54 setsockopt native when(SETSOCKOPT) else emulate(socket::setsockopt) strict emulate(socket::setsockopt) "Socket, IP, IPv6, TCP, UDP and ICMP filter options, those that need CAP_NET_RAW or CAP_NET_ADMIN with the guest's capabilities; socket filters and programs, upper-layer protocols, repair mode, key material, IPsec and netfilter options fail with EPERM, ENOENT or ENOPROTOOPT." test "socket::setsockopt";
 55 getsockopt native when(GETSOCKOPT) else emulate(socket::getsockopt) strict emulate(socket::getsockopt) "Socket, IP, IPv6, TCP, UDP and ICMP filter options; peer credentials are guest credentials, with pid 0 for peers outside the sandbox; SO_PEERSEC, SO_NETNS_COOKIE, TCP_ZEROCOPY_RECEIVE and netfilter options are not available." test "socket::getsockopt";
-56 clone native when(CLONE) else emulate(process::clone) "Threads are native; processes are checked and recorded by the app kernel, CLONE_NEWNS and CLONE_NEWUTS served with guest CAP_SYS_ADMIN; other namespace flags are refused with EPERM." test "process::clone";
+56 clone native when(CLONE) else emulate(process::clone) "Threads are native; processes are checked and recorded by the app kernel, CLONE_NEWNS, CLONE_NEWUTS and CLONE_NEWNET served with guest CAP_SYS_ADMIN; flags of other namespaces (user, pid, IPC, cgroup) are refused with EPERM." test "process::clone";
 57 fork emulate(process::fork) "Complete." test "process::fork";
 58 vfork emulate(process::vfork) "Complete." test "process::vfork";
 59 execve emulate(exec::execve) "ELF programs and #! scripts; ETXTBSY protects the program, found by its name, and not its interpreter; set-user-ID and file capabilities take effect on guest credentials only. EMFILE when the descriptor table is full to the hard limit." test "exec::execve";
@@ -320,7 +320,7 @@ macro_rules! for_each_syscall {
 269 faccessat emulate(stat::faccessat) "Complete." test "stat::faccessat";
 270 pselect6 native strict emulate(poll::pselect6) "Complete." test "poll::pselect6";
 271 ppoll native strict emulate(poll::ppoll) "Complete." test "poll::ppoll";
-272 unshare emulate(namespace::unshare) "CLONE_FS, CLONE_FILES and CLONE_SYSVSEM; CLONE_NEWNS and CLONE_NEWUTS, not together with the latter two, for all threads of the process, with guest CAP_SYS_ADMIN; other new namespaces are refused with EPERM." test "namespace::unshare";
+272 unshare emulate(namespace::unshare) "CLONE_FS, CLONE_FILES and CLONE_SYSVSEM; CLONE_NEWNS, CLONE_NEWUTS and CLONE_NEWNET, not together with the latter two, for all threads of the process, with guest CAP_SYS_ADMIN; other new namespaces (user, pid, IPC, cgroup, time) are refused with EPERM." test "namespace::unshare";
 273 set_robust_list native "Complete." test "thread::set_robust_list";
 274 get_robust_list native when(SELF) else emulate(foreign::get_robust_list) "Between processes of the container, permission is decided by guest credentials." test "foreign::get_robust_list";
 275 splice emulate(splice::splice) "Complete between pipes and from pipes; what goes into a pipe from a file or a stream socket is copied, at most 1 MiB at once; into a pipe from other sockets, and on files of /proc and /sys, EINVAL." test "splice::splice";
@@ -356,7 +356,7 @@ macro_rules! for_each_syscall {
 305 clock_adjtime native "As adjtimex; the clocks that can be read are the host's." test "time::clock_adjtime";
 306 syncfs native strict emulate(io::syncfs) "Complete." test "io::syncfs";
 307 sendmmsg emulate(socket::sendmmsg) "As sendmsg." test "socket::sendmmsg";
-308 setns emulate(namespace::setns) "With guest CAP_SYS_ADMIN, for all threads of the process: mount and UTS namespaces that guests have made, by file or pidfd, as long as a process is in them or they were among the 16 last whose file was opened or mounted; and namespaces that the caller is in. All others fail with EPERM." test "spaces::setns";
+308 setns emulate(namespace::setns) "With guest CAP_SYS_ADMIN, for all threads of the process: mount, UTS and network namespaces that guests have made, by file or pidfd, as long as a process is in them or they were among the 16 last whose file was opened or mounted; and namespaces that the caller is in. All others fail with EPERM." test "spaces::setns";
 309 getcpu native "Complete." test "thread::getcpu";
 310 process_vm_readv emulate(foreign::process_vm_readv) "Between processes of the container, permission is decided by guest credentials." test "foreign::process_vm_readv";
 311 process_vm_writev emulate(foreign::process_vm_writev) "As process_vm_readv; read-only pages stay so." test "foreign::process_vm_writev";

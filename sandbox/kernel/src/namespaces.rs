@@ -1,4 +1,5 @@
-//! Namespaces that guests make: of mounts ([`crate::mounts`]) and of host and domain name, uts_namespaces(7).
+//! Namespaces that guests make: of mounts ([`crate::mounts`]), of host and domain name, uts_namespaces(7), and of the
+//! network, network_namespaces(7), in which their sockets are made.
 //!
 //! Each has one of the host's behind it, whose file is what a guest finds in /proc/PID/ns, may keep open and bind, and
 //! hands to setns(2). Nothing is done with that file but to recognise the namespace.
@@ -6,21 +7,23 @@
 //! Must never: let a guest enter a namespace that no guest has made, other than those that it is in.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use caisson_sys::namespace::{Namespaces, unshare};
+use caisson_sys::namespace::{Namespaces, enter, unshare};
 use rustix::fs::{Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 
 use crate::kernel::Kernel;
 use crate::mounts;
+use crate::proc::Network;
 use crate::system::Names;
 use crate::task::{Process, lock};
 
-/// How many UTS namespaces a container may have at a time: each takes memory of the host's kernel.
-const MOST: usize = 256;
+/// How many UTS and network namespaces a container may have at a time: each takes memory of the host's kernel.
+const MOST_UTS: usize = 256;
+const MOST_NET: usize = 64;
 
 /// How many a descriptor or a mount of their file keeps, the last ones first. Nothing tells when such a file is closed.
 const KEPT: usize = 16;
@@ -57,9 +60,18 @@ impl File {
     }
 }
 
+/// A network other than the pod's: empty but for `lo` and what guests make in it.
+#[derive(Debug)]
+pub struct Net {
+    pub file: File,
+    /// That of the pod, in which threads of this process are.
+    pods: OwnedFd,
+}
+
 /// A namespace that can be entered.
 #[derive(Clone, Debug)]
 pub enum Made {
+    Net(Arc<Net>),
     Mounts(Arc<mounts::Namespace>),
     Uts(Arc<Uts>),
 }
@@ -75,6 +87,7 @@ pub struct Registry {
 
 #[derive(Debug)]
 enum Known {
+    Net(Weak<Net>),
     Mounts(Weak<mounts::Namespace>),
     Uts(Weak<Uts>),
 }
@@ -82,6 +95,7 @@ enum Known {
 impl Known {
     fn is_living(&self) -> bool {
         match self {
+            Known::Net(one) => one.strong_count() > 0,
             Known::Mounts(one) => one.strong_count() > 0,
             Known::Uts(one) => one.strong_count() > 0,
         }
@@ -89,6 +103,7 @@ impl Known {
 
     fn made(&self) -> Option<Made> {
         match self {
+            Known::Net(one) => one.upgrade().map(Made::Net),
             Known::Mounts(one) => one.upgrade().map(Made::Mounts),
             Known::Uts(one) => one.upgrade().map(Made::Uts),
         }
@@ -136,32 +151,21 @@ impl Registry {
         drop(gone);
     }
 
-    fn count_uts(&self) -> usize {
+    fn count(&self, is_meant: fn(&Known) -> bool) -> usize {
         let known = lock(&self.known);
-        let is_uts = |known: &Known| matches!(known, Known::Uts(_)) && known.is_living();
-        known.iter().filter(|(_, one)| is_uts(one)).count()
+        let living = known.iter().filter(|(_, one)| one.is_living());
+        living.filter(|(_, one)| is_meant(one)).count()
     }
 }
 
 impl Uts {
     /// With these names. `ENOSPC` when there are too many.
     pub fn new(kernel: &Arc<Kernel>, names: Names) -> Result<Arc<Uts>, Errno> {
-        if kernel.namespaces.count_uts() >= MOST {
-            kernel.forget_the_unborn();
-        }
-        if kernel.namespaces.count_uts() >= MOST {
-            return Err(Errno::NOSPC);
-        }
-        let maker = kernel.clone();
-        let file = std::thread::Builder::new()
-            .stack_size(THREAD_STACK_BYTES)
-            .spawn(move || {
-                unshare(Namespaces::UTS)?;
-                File::of_thread(&maker, "uts")
-            })
-            .map_err(|_| Errno::AGAIN)?
-            .join()
-            .map_err(|_| Errno::IO)??;
+        admit(kernel, |known| matches!(known, Known::Uts(_)), MOST_UTS)?;
+        let file = on_own_thread(kernel, |kernel| {
+            unshare(Namespaces::UTS)?;
+            File::of_thread(kernel, "uts")
+        })?;
         let uts = Arc::new(Uts {
             names: Arc::new(Mutex::new(names)),
             file,
@@ -172,11 +176,69 @@ impl Uts {
     }
 }
 
+impl Net {
+    /// `ENOSPC` when there are too many.
+    pub fn new(kernel: &Arc<Kernel>) -> Result<Arc<Net>, Errno> {
+        admit(kernel, |known| matches!(known, Known::Net(_)), MOST_NET)?;
+        let (pods, file) = on_own_thread(kernel, |kernel| {
+            let pods = File::of_thread(kernel, "net")?;
+            unshare(Namespaces::NET)?;
+            Ok((pods.fd, File::of_thread(kernel, "net")?))
+        })?;
+        let net = Arc::new(Net { file, pods });
+        let known = Known::Net(Arc::downgrade(&net));
+        kernel.namespaces.add(&net.file, known)?;
+        Ok(net)
+    }
+
+    /// Do this in there: what sockets are made for.
+    pub fn within<R>(&self, work: impl FnOnce() -> R) -> Result<R, Errno> {
+        enter(self.file.fd.as_fd(), Namespaces::NET)?;
+        let done = work();
+        if let Err(error) = enter(self.pods.as_fd(), Namespaces::NET) {
+            tracing::error!(%error, "a thread is lost in a guest's network; the sandbox ends");
+            std::process::exit(crate::EXIT_BROKEN);
+        }
+        Ok(done)
+    }
+}
+
+impl Network for Net {
+    fn number(&self) -> i32 {
+        self.file.fd.as_raw_fd()
+    }
+}
+
+fn admit(kernel: &Kernel, is_meant: fn(&Known) -> bool, most: usize) -> Result<(), Errno> {
+    if kernel.namespaces.count(is_meant) >= most {
+        kernel.forget_the_unborn();
+    }
+    if kernel.namespaces.count(is_meant) >= most {
+        return Err(Errno::NOSPC);
+    }
+    Ok(())
+}
+
+/// On a thread that ends, and with it what it is in.
+fn on_own_thread<R: Send + 'static>(
+    kernel: &Arc<Kernel>,
+    work: fn(&Kernel) -> Result<R, Errno>,
+) -> Result<R, Errno> {
+    let kernel = kernel.clone();
+    std::thread::Builder::new()
+        .stack_size(THREAD_STACK_BYTES)
+        .spawn(move || work(&kernel))
+        .map_err(|_| Errno::AGAIN)?
+        .join()
+        .map_err(|_| Errno::IO)?
+}
+
 /// What `look` tells of the file that a process has for `kind`, a name in /proc/PID/ns, if a guest has made it.
 fn with_file<R>(process: &Process, kind: &str, look: impl FnOnce(&File) -> R) -> Option<R> {
     match kind {
         "mnt" => process.with_fs(|fs| fs.mounts.as_ref().map(|one| look(&one.file))),
         "uts" => lock(&process.uts).as_ref().map(|one| look(&one.file)),
+        "net" => lock(&process.net).as_ref().map(|one| look(&one.file)),
         _ => None,
     }
 }

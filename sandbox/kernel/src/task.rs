@@ -30,7 +30,7 @@ pub use table::Table;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::exec::Plan;
-use crate::namespaces::Uts;
+use crate::namespaces::{Net, Uts};
 
 /// A lock that a panicking holder cannot poison for everybody else.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -95,6 +95,8 @@ pub struct Process {
     pub offspring: Mutex<Option<(u64, Arc<Birth>)>>,
     /// The UTS namespace, if not the container's own.
     pub uts: Mutex<Option<Arc<Uts>>>,
+    /// The network, if not the pod's.
+    pub net: Mutex<Option<Arc<Net>>>,
     /// A clone(2) that is to make a process in namespaces of its own.
     pub apart: Mutex<Option<Apart>>,
     /// Soft and hard RLIMIT_LOCKS as the guest sees it.
@@ -125,6 +127,7 @@ impl Process {
             exe: Mutex::new(exe),
             offspring: Mutex::new(None),
             uts: Mutex::default(),
+            net: Mutex::default(),
             apart: Mutex::default(),
             file_locks: Mutex::new((u64::MAX, u64::MAX)),
             exec: Mutex::new(None),
@@ -178,6 +181,10 @@ impl Process {
         drop(slot);
         // It may have been the last in a mount namespace.
         drop(before);
+    }
+
+    pub fn net(&self) -> Option<Arc<Net>> {
+        lock(&self.net).clone()
     }
 
     pub fn root(&self) -> Arc<Directory> {

@@ -1,10 +1,16 @@
 /* Namespaces that a guest with CAP_SYS_ADMIN makes by clone(2) and enters by setns(2), and what tells them apart. */
 #include "guest.h"
 
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/statfs.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
 
 static const char *const kinds[] = {"mnt", "uts", "ipc", "pid", "cgroup", "net", "user", "time"};
@@ -223,6 +229,116 @@ static void own_ones(void) {
     T("directory", setns, open("/proc/self/ns", O_RDONLY), 0);
 }
 
+/* Whether lo is up for this socket: in the pod's network it is, in a new one it is not. */
+static void lo_of(const char *tag, int fd) {
+    struct ifreq request = {.ifr_name = "lo"};
+    int failed = ioctl(fd, SIOCGIFFLAGS, &request);
+    say("ioctl", tag, "%s up=%d", errname(failed ? errno : 0), !!(request.ifr_flags & IFF_UP));
+}
+
+static int inet(void) {
+    return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+/* A name that one network has once. */
+static int named(void) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0spaces"};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    return bind(fd, (void *)&name, sizeof(sa_family_t) + 7) ? -errno : fd;
+}
+
+static void lists(const char *tag) {
+    struct if_nameindex *all = if_nameindex();
+    char names[256] = "";
+    for (struct if_nameindex *one = all; one && one->if_name; one++) strcat(strcat(names, " "), one->if_name);
+    if_freenameindex(all);
+    say("socket", tag, "links%s", names);
+    struct ifaddrs *addresses = NULL;
+    int count = 0;
+    if (getifaddrs(&addresses) == 0)
+        for (struct ifaddrs *one = addresses; one; one = one->ifa_next) count += one->ifa_addr && one->ifa_addr->sa_family == AF_INET;
+    say("socket", tag, "addresses=%d", count);
+    const char *content = get("/proc/self/net/dev");
+    say("read", tag, "lo=%d others=%d", strstr(content, "lo:") != NULL, strstr(content, "eth0:") != NULL);
+    /* Sockets that listen, by the port. */
+    say("read", tag, "tcp=%d", strstr(get("/proc/net/tcp"), ":1B59 00000000:0000 0A") != NULL);
+}
+
+static void connect_to(const char *tag, int port) {
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    T(tag, connect, inet(), &name, sizeof name);
+}
+
+static int listener(int port) {
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = inet();
+    T("listener", bind, fd, &name, sizeof name);
+    T("listener", listen, fd, 4);
+    return fd;
+}
+
+static void network(void) {
+    int before = inet(), own = file_of(getpid(), "net"), outer = named();
+    say("bind", "named", "%d", outer >= 0);
+    say("bind", "named_twice", "%s", errname(-named()));
+    int old = listener(7001);
+    connect_to("old", 7001);
+    lists("old");
+    T("network", unshare, CLONE_NEWNET);
+    lists("new");
+    lo_of("before", before);
+    lo_of("after", inet());
+    connect_to("down", 7001);
+    int inner = named();
+    say("bind", "named_inside", "%d", inner >= 0);
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    T("up", ioctl, inet(), SIOCSIFFLAGS, &request);
+    connect_to("not_listening", 7001);
+    int new = listener(7001);
+    connect_to("new", 7001);
+    lists("up");
+    int status, net = file_of(getpid(), "net");
+    pid_t child = fork();
+    if (child == 0) {
+        lo_of("child", inet());
+        connect_to("child", 7001);
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    close(new);
+    T("home", setns, own, CLONE_NEWNET);
+    lists("home");
+    connect_to("home", 7001);
+    close(old);
+    T("there", setns, net, 0);
+    connect_to("closed", 7001);
+    T("both", unshare, CLONE_NEWNET | CLONE_NEWUTS);
+    lo_of("both", inet());
+}
+
+static void network_by_clone(void) {
+    pid_t child = apart(CLONE_NEWNET);
+    compare("clone_network", child);
+    lo_of("here", inet());
+    int pidfd = syscall(SYS_pidfd_open, child, 0);
+    T("network_pidfd", setns, pidfd, CLONE_NEWNET);
+    lo_of("there", inet());
+    compare("network_entered", child);
+    let_go(child);
+    lo_of("kept", inet());
+    int failed = 0, error = 0;
+    for (int i = 0; i < 100 && !failed; i++) {
+        child = fork();
+        if (child == 0) _exit(unshare(CLONE_NEWNET) ? errno : 0);
+        int status = 0;
+        waitpid(child, &status, 0);
+        failed |= status != 0;
+        error = WEXITSTATUS(status);
+    }
+    say("unshare", "many_networks", "%d %s", failed, errname(error));
+    say("execve", "network_programs", "%s", ended(system("unshare -n sh -c 'echo spaces::unshare.program $(grep -c : /proc/net/dev)'")));
+}
+
 static void *thread(void *unused) {
     pause();
     return unused;
@@ -251,6 +367,7 @@ static void programs(void) {
 static void unprivileged(void) {
     if (getuid() == 0 && setresuid(1000, 1000, 1000)) return;
     T("user_mounts", clone, CLONE_NEWNS | SIGCHLD, 0, 0, 0, 0);
+    T("user_network", unshare, CLONE_NEWNET);
     T("user_names", clone, CLONE_NEWUTS | SIGCHLD, 0, 0, 0, 0);
     T("user_fs", clone, CLONE_NEWNS | CLONE_FS | SIGCHLD, 0, 0, 0, 0);
     T("user_own", setns, file_of(getpid(), "uts"), 0);
@@ -283,6 +400,8 @@ FAMILY(spaces) {
         SECTION(by_mount);
         SECTION(by_pidfd);
         SECTION(own_ones);
+        SECTION(network);
+        SECTION(network_by_clone);
         SECTION(threaded);
         SECTION(programs);
         SECTION(many);

@@ -82,8 +82,10 @@ impl Family {
         let mut config = Config::new(&[GUEST, self.name], self.user);
         fixture::lay_out(&bundle, guest_program(), &mut config);
         match self.name {
-            "mounting" | "walk" | "spaces" if self.user == User::Root => {
-                config.grant("CAP_SYS_ADMIN")
+            "mounting" | "walk" if self.user == User::Root => config.grant("CAP_SYS_ADMIN"),
+            "spaces" if self.user == User::Root => {
+                config.grant("CAP_SYS_ADMIN");
+                config.grant("CAP_NET_ADMIN");
             }
             "interface" if self.user == User::Root => config.grant("CAP_NET_ADMIN"),
             _ => {}

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use crate::ipc::Object;
 use crate::kernel::Kernel;
 use crate::proc::{
-    CapabilityMasks, Guests, Ids, Load, Owner, ProcessFacts, ServerHandle, SystemFacts,
+    CapabilityMasks, Guests, Ids, Load, Network, Owner, ProcessFacts, ServerHandle, SystemFacts,
     ThreadNames, Walker,
 };
 use crate::system::Names;
@@ -133,6 +133,12 @@ impl Guests for View {
         let table = &self.kernel.get()?.table;
         let inode = |process: &Process, _: &Thread| crate::namespaces::inode_of(process, kind);
         table.with_guest_process(pid as i32, inode).flatten()
+    }
+
+    fn network(&self, pid: u32) -> Option<Arc<dyn Network>> {
+        let table = &self.kernel.get()?.table;
+        let net = table.with_guest_process(pid as i32, |process, _| process.net())??;
+        Some(net)
     }
 
     fn kept_sockets(&self, pid: u32) -> Vec<(u32, u64)> {

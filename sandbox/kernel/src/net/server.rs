@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use caisson_sys::socket as host;
 use rustix::event::epoll;
@@ -23,6 +23,7 @@ use rustix::net::{
 
 use super::message::{self, Decision, Header};
 use super::{diag, route};
+use crate::namespaces::Net;
 
 /// Most guest sockets at a time; beyond that `ENFILE`.
 const ENDS: usize = 1024;
@@ -71,7 +72,7 @@ impl Family {
         }
     }
 
-    fn host_socket(self) -> Result<OwnedFd, Errno> {
+    fn host_socket(self, net: Option<&Arc<Net>>) -> Result<OwnedFd, Errno> {
         let protocol = match self {
             // Without a protocol it is NETLINK_ROUTE, which is 0.
             Family::Route => None,
@@ -79,12 +80,18 @@ impl Family {
             Family::KobjectUevent => return Err(Errno::OPNOTSUPP),
         };
         let protocol = protocol.and_then(|number| std::num::NonZeroU32::new(number as u32));
-        socket_with(
-            AddressFamily::NETLINK,
-            SocketType::RAW,
-            SocketFlags::CLOEXEC,
-            protocol.map(Protocol::from_raw),
-        )
+        let make = || {
+            socket_with(
+                AddressFamily::NETLINK,
+                SocketType::RAW,
+                SocketFlags::CLOEXEC,
+                protocol.map(Protocol::from_raw),
+            )
+        };
+        match net {
+            None => make(),
+            Some(net) => net.within(make)?,
+        }
     }
 }
 
@@ -109,6 +116,8 @@ struct End {
     port: u32,
     groups: u32,
     asker: Asker,
+    /// What it tells of, if that is not the pod's network.
+    net: Option<Arc<Net>>,
     /// Where the host tells of changes.
     events: Option<OwnedFd>,
 }
@@ -119,6 +128,7 @@ struct Answerer {
     family: Family,
     port: u32,
     asker: Asker,
+    net: Option<Arc<Net>>,
 }
 
 /// A socket for a guest, whose port is to be `port` if nobody has that.
@@ -126,6 +136,7 @@ pub fn socket(
     family: Family,
     port: u32,
     asker: Asker,
+    net: Option<Arc<Net>>,
     flags: SocketFlags,
 ) -> Result<OwnedFd, Errno> {
     let server = server()?;
@@ -167,6 +178,7 @@ pub fn socket(
         port: own,
         groups: 0,
         asker,
+        net,
         events: None,
     };
     ends.insert(number, end);
@@ -266,7 +278,7 @@ fn subscribe(
         if let Some(events) = &end.events {
             return change(events.as_fd());
         }
-        let events = end.family.host_socket()?;
+        let events = end.family.host_socket(end.net.as_ref())?;
         change(events.as_fd())?;
         let data = epoll::EventData::new_u64(end.fd.as_raw_fd() as u64 | OF_HOST);
         epoll::add(&server.ready, &events, data, epoll::EventFlags::IN)?;
@@ -309,6 +321,7 @@ impl End {
             family: self.family,
             port: self.port,
             asker: self.asker,
+            net: self.net.clone(),
         })
     }
 }
@@ -412,7 +425,7 @@ impl Answerer {
     }
 
     fn pass_answers(&self, question: &[u8]) -> Result<(), Errno> {
-        let socket = self.family.host_socket()?;
+        let socket = self.family.host_socket(self.net.as_ref())?;
         send(&socket, question, SendFlags::empty())?;
         let mut buffer = vec![0u8; ANSWER_BYTES];
         loop {
@@ -455,6 +468,7 @@ mod tests {
                 uid: 0,
                 net_admin: false,
             },
+            None,
             SocketFlags::empty(),
         )
         .expect("socket");
@@ -485,6 +499,7 @@ mod tests {
                 uid: 0,
                 net_admin: false,
             },
+            None,
             SocketFlags::empty(),
         )
         .expect("socket");

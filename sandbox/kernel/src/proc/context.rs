@@ -128,6 +128,31 @@ impl Context {
         nix::sched::setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)
     }
 
+    /// Read the host's file `path`, which tells of the network, as the guest process `pid` would.
+    pub(super) fn read_of_network(&self, pid: u32, path: &str) -> Result<Vec<u8>, Errno> {
+        let host = self.host_proc();
+        let Some(network) = self.guests.network(pid) else {
+            return host::read(host, path);
+        };
+        let open = |path: &str| {
+            let flags = nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC;
+            nix::fcntl::openat(host, path, flags, nix::sys::stat::Mode::empty())
+        };
+        let pods = open("thread-self/ns/net")?;
+        let its = open(&format!("self/fd/{}", network.number()))?;
+        nix::sched::setns(its.as_fd(), CloneFlags::CLONE_NEWNET)?;
+        // The first thread stays in the pod's.
+        let content = match path.strip_prefix("self/") {
+            Some(rest) => host::read(host, &format!("thread-self/{rest}")),
+            None => host::read(host, path),
+        };
+        if let Err(errno) = nix::sched::setns(pods.as_fd(), CloneFlags::CLONE_NEWNET) {
+            tracing::error!(%errno, "a thread is lost in a guest's network; the sandbox ends");
+            std::process::exit(crate::EXIT_BROKEN);
+        }
+        content
+    }
+
     /// /proc/sysvipc follows the reading thread, too.
     fn follow_ipc(&self) -> Result<(), Errno> {
         if self.shares_ipc() {

@@ -33,7 +33,7 @@ pub(crate) use process::{MemoryNode, memory_of_node};
 pub(crate) use system::FILESYSTEMS;
 pub use system::Load;
 pub use view::{
-    CapabilityMasks, CgroupVersion, Guests, Ids, MAGIC_LINK, MagicKind, MagicLink, Owner,
+    CapabilityMasks, CgroupVersion, Guests, Ids, MAGIC_LINK, MagicKind, MagicLink, Network, Owner,
     ProcessFacts, SystemFacts, WalkMode, Walker,
 };
 

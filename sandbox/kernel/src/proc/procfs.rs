@@ -381,7 +381,10 @@ impl Tree for ProcTree {
     fn content(&self, number: u64, opener: &Opener) -> Result<Vec<u8>, Errno> {
         match self.resolve(number)? {
             Node::Static(index) => self.fixed_content(index, opener),
-            Node::Host(index) => host::read(self.context.host_proc(), &self.host_path(index)?),
+            Node::Host(index) => {
+                let path = self.host_path(index)?;
+                self.context.read_of_network(opener.pid, &path)
+            }
             node => process::content(&self.context, node, opener),
         }
     }

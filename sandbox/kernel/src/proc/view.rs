@@ -77,6 +77,12 @@ pub trait Guests: Send + Sync + 'static {
         None
     }
 
+    /// The network of process `pid`, if that is not the pod's.
+    fn network(&self, pid: u32) -> Option<Arc<dyn Network>> {
+        let _ = pid;
+        None
+    }
+
     /// Sockets, by number and inode, that the app kernel keeps in process `pid` for its own use.
     fn kept_sockets(&self, pid: u32) -> Vec<(u32, u64)> {
         let _ = pid;
@@ -91,6 +97,12 @@ pub trait Guests: Send + Sync + 'static {
 
     /// A guest that may (fsuid 0 and CAP_SYS_ADMIN were checked) wrote /proc/sys/kernel/hostname.
     fn set_hostname(&self, pid: u32, name: &str) -> Result<(), Errno>;
+}
+
+/// A network namespace that a guest has made, as long as it is held.
+pub trait Network: Send + Sync {
+    /// A descriptor of it among those of this process' first thread, which has not those of the threads that serve files.
+    fn number(&self) -> i32;
 }
 
 /// Real, effective, saved and filesystem id of a process.

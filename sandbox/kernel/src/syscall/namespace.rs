@@ -1,5 +1,5 @@
 //! unshare(2), setns(2), and the namespaces of what clone(2) makes. A container's namespaces are fixed, but for those of
-//! mounts and of names, which guests with CAP_SYS_ADMIN make for themselves.
+//! mounts, of names and of the network, which guests with CAP_SYS_ADMIN make for themselves.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::audited;
 use crate::call::Call;
 use crate::mounts;
-use crate::namespaces::{Made, Uts};
+use crate::namespaces::{Made, Net, Uts};
 use crate::reply::Reply;
 use crate::task::{Capability, Fs, Process, lock, threads_of};
 
@@ -39,7 +39,7 @@ const KINDS: [(u64, &str); 8] = [
 const CLONE_NEWTIME: u64 = 0x80;
 
 /// Those that guests make.
-pub const MADE: u64 = (libc::CLONE_NEWNS | libc::CLONE_NEWUTS) as u64;
+pub const MADE: u64 = (libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWNET) as u64;
 
 fn all() -> u64 {
     KINDS.iter().fold(0, |all, (kind, _)| all | kind)
@@ -49,6 +49,7 @@ fn all() -> u64 {
 pub struct New {
     pub fs: Option<Fs>,
     pub uts: Option<Arc<Uts>>,
+    pub net: Option<Arc<Net>>,
 }
 
 /// `kinds` are of [`MADE`]. `EPERM` without the right to.
@@ -61,12 +62,17 @@ pub fn new(call: &mut Call<'_>, kinds: u64) -> Result<New, Errno> {
     } else {
         None
     };
+    let net = if has(libc::CLONE_NEWNET) {
+        Some(Net::new(call.kernel)?)
+    } else {
+        None
+    };
     let fs = if has(libc::CLONE_NEWNS) {
         Some(super::mount::copy_namespace(call)?)
     } else {
         None
     };
-    Ok(New { fs, uts })
+    Ok(New { fs, uts, net })
 }
 
 fn require_right(call: &Call<'_>) -> Result<(), Errno> {
@@ -90,7 +96,7 @@ pub fn unshare(call: &mut Call<'_>) -> Result<Reply, Errno> {
         if !alone || kinds & !MADE != 0 {
             return Err(Errno::PERM);
         }
-        let New { fs, uts } = new(call, kinds)?;
+        let New { fs, uts, net } = new(call, kinds)?;
         let process = call.process();
         if let Some(fs) = fs {
             process.move_to(fs);
@@ -99,6 +105,9 @@ pub fn unshare(call: &mut Call<'_>) -> Result<Reply, Errno> {
         }
         if uts.is_some() {
             *lock(&process.uts) = uts;
+        }
+        if net.is_some() {
+            *lock(&process.net) = net;
         }
         return Ok(Reply::ZERO);
     }
@@ -151,6 +160,7 @@ fn target_of_process(process: &Process, name: &str) -> Target {
     let made = match name {
         "mnt" => mounts(),
         "uts" => lock(&process.uts).clone().map(Made::Uts),
+        "net" => process.net().map(Made::Net),
         _ => None,
     };
     made.map_or(Target::Containers, Target::Made)
@@ -195,10 +205,14 @@ fn enter(call: &mut Call<'_>, targets: Vec<(u64, Target)>) -> Result<Reply, Errn
     for (kind, target) in targets {
         match target {
             Target::Made(Made::Mounts(namespace)) => move_to(call, Some(namespace)),
+            Target::Made(Made::Net(net)) => *lock(&call.process().net) = Some(net),
             Target::Made(Made::Uts(uts)) => *lock(&call.process().uts) = Some(uts),
             Target::Containers if kind == libc::CLONE_NEWNS as u64 => move_to(call, None),
             Target::Containers if kind == libc::CLONE_NEWUTS as u64 => {
                 *lock(&call.process().uts) = None;
+            }
+            Target::Containers if kind == libc::CLONE_NEWNET as u64 => {
+                *lock(&call.process().net) = None;
             }
             Target::Containers => {}
         }

@@ -18,7 +18,6 @@ const REFUSED: u64 = (libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUSER
     | libc::CLONE_NEWPID
-    | libc::CLONE_NEWNET
     | libc::CLONE_PTRACE) as u64;
 
 pub fn clone(call: &mut Call<'_>) -> Result<Reply, Errno> {
@@ -50,6 +49,7 @@ fn make_apart(call: &mut Call<'_>, flags: u64) -> Result<Reply, Errno> {
         birth.fs = InheritedFs::Copied(fs);
     }
     birth.uts = new.uts.or(birth.uts);
+    birth.net = new.net.or(birth.net);
     let flags = flags & !namespace::MADE;
     let births = &call.kernel.births;
     let number = births.announce_once(call.process(), birth)?;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::namespaces::Uts;
+use crate::namespaces::{Net, Uts};
 
 use super::{Credentials, Executable, Fs, Process, Thread, lock};
 
@@ -44,6 +44,8 @@ pub struct Birth {
     pub dumpable: bool,
     /// A UTS namespace other than the container's.
     pub uts: Option<Arc<Uts>>,
+    /// A network other than the pod's.
+    pub net: Option<Arc<Net>>,
     /// Of one child alone, whose namespaces are not to outlive it here.
     pub once: bool,
     /// Soft and hard `RLIMIT_LOCKS` as the guest sees it.
@@ -67,6 +69,7 @@ impl Birth {
             no_new_privs: process.no_new_privs(),
             dumpable: process.is_dumpable(),
             uts: lock(&process.uts).clone(),
+            net: process.net(),
             once: false,
             file_locks: *lock(&process.file_locks),
         }
@@ -89,9 +92,10 @@ impl Birth {
             _ => false,
         };
         let uts = |birth: &Birth| birth.uts.as_ref().map(Arc::as_ptr);
+        let net = |birth: &Birth| birth.net.as_ref().map(Arc::as_ptr);
         let rest = |birth: &Birth| {
             let flags = (birth.no_new_privs, birth.dumpable, birth.once);
-            (flags, birth.file_locks, uts(birth))
+            (flags, birth.file_locks, uts(birth), net(birth))
         };
         fs && exe && rest(self) == rest(other) && Arc::ptr_eq(&self.credentials, &other.credentials)
     }
@@ -252,6 +256,7 @@ mod tests {
             no_new_privs: false,
             dumpable: true,
             uts: None,
+            net: None,
             once: false,
             file_locks: (u64::MAX, u64::MAX),
         }

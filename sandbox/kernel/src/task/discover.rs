@@ -74,6 +74,7 @@ pub fn thread(
         .store(birth.no_new_privs, Ordering::Release);
     process.dumpable.store(birth.dumpable, Ordering::Release);
     *lock(&process.uts) = birth.uts.clone();
+    *lock(&process.net) = birth.net.clone();
     *lock(&process.file_locks) = birth.file_locks;
     let thread = table.insert(Arc::new(Thread::new(
         tid,

@@ -37,9 +37,22 @@ pub fn socket(call: &mut Call<'_>) -> Result<Reply, Errno> {
         return Ok(Reply::Fd(fd, cloexec));
     }
     permitted(&call.credentials(), family, kind, protocol)?;
+    let nonblocking = flags & libc::SOCK_NONBLOCK != 0;
     // The inode of a socket belongs to the one who made it.
-    call.assume()?;
-    let fd = make(family, kind, protocol, flags & libc::SOCK_NONBLOCK != 0)?;
+    let make_own = |call: &mut Call<'_>| {
+        call.assume()?;
+        make(family, kind, protocol, nonblocking)
+    };
+    let fd = match call.process().net() {
+        None => make_own(call)?,
+        Some(net) => {
+            call.servant.assume_self()?;
+            net.within(|| {
+                let made = make_own(call);
+                call.servant.assume_self().and(made)
+            })??
+        }
+    };
     Ok(Reply::Fd(fd, cloexec))
 }
 

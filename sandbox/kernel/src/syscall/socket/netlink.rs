@@ -35,7 +35,8 @@ pub(super) fn make(
         uid: credentials.ruid,
         net_admin: credentials.can(Capability::NetAdmin),
     };
-    server::socket(family, call.process().guest_pid as u32, asker, flags)
+    let net = call.process().net();
+    server::socket(family, call.process().guest_pid as u32, asker, net, flags)
 }
 
 /// Whether this is one of the guests' netlink sockets.

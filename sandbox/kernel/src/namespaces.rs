@@ -177,13 +177,16 @@ impl Uts {
 }
 
 impl Net {
-    /// `ENOSPC` when there are too many.
+    /// `ENOSPC` when there are too many, `EPERM` if the pod's network belongs to a user namespace in which this process has no
+    /// rights: its threads could not come back.
     pub fn new(kernel: &Arc<Kernel>) -> Result<Arc<Net>, Errno> {
         admit(kernel, |known| matches!(known, Known::Net(_)), MOST_NET)?;
         let (pods, file) = on_own_thread(kernel, |kernel| {
             let pods = File::of_thread(kernel, "net")?;
             unshare(Namespaces::NET)?;
-            Ok((pods.fd, File::of_thread(kernel, "net")?))
+            let file = File::of_thread(kernel, "net")?;
+            enter(pods.fd.as_fd(), Namespaces::NET)?;
+            Ok((pods.fd, file))
         })?;
         let net = Arc::new(Net { file, pods });
         let known = Known::Net(Arc::downgrade(&net));

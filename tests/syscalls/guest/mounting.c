@@ -274,6 +274,19 @@ static void in_chroot(void) {
     T("detach_cwd", umount2, "/work/stand", MNT_DETACH);
     T("still_here", access, "here", F_OK);
     T("above", access, "../file", F_OK);
+    /* What is mounted over the working directory has no other name from here. */
+    mkdir("/work/over", 0755);
+    if (chdir("/work/over")) return;
+    T("over_nothing", umount2, ".", 0);
+    T("over", mount, "t", "/work/over", "tmpfs", 0, NULL);
+    put("/work/over/upper", "x");
+    T("over_first", mount, "t", "/work/over", "tmpfs", 0, NULL);
+    T("over_second", umount2, "./", 0);
+    T("over_upper", access, "/work/over/upper", F_OK);
+    T("over_below", access, "upper", F_OK);
+    T("over", umount2, ".", 0);
+    T("over_gone", access, "/work/over/upper", F_OK);
+    T("over_again", umount2, ".", MNT_DETACH);
 }
 
 /* Mounts end with what they are mounted on, and leave nothing behind that would run out. */

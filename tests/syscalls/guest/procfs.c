@@ -240,7 +240,8 @@ static void others(void) {
     } else look_at("init", 1);
     kill(same, SIGKILL);
     char path[64];
-    millis(20);
+    siginfo_t info;
+    waitid(P_PID, (id_t)same, &info, WEXITED | WNOWAIT);
     snprintf(path, sizeof path, "/proc/%d/stat", same);
     form("zombie", path);
     snprintf(path, sizeof path, "/proc/%d/status", same);

@@ -12,7 +12,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
@@ -112,8 +112,11 @@ fn unmount_here(call: &mut Call<'_>) -> Result<Reply, Errno> {
         OFlags::NOFOLLOW
     };
     let path = call.path(0)?;
-    let target = open_path(call, &path, follow)?;
+    let mut target = open_path(call, &path, follow)?;
     require_right(call)?;
+    if is_here(&path) {
+        target = uppermost(call, target)?;
+    }
     let mounted = mounts::of(target.as_fd())?;
     if !mounted.is_root || call.kernel.mounts().made(mounted.id).is_none() {
         // Not a mount, or a locked one.
@@ -124,6 +127,34 @@ fn unmount_here(call: &mut Call<'_>) -> Result<Reply, Errno> {
         return Err(Errno::INVAL);
     }
     change::unmount(call, target, UnmountFlags::from_bits_retain(flags as u32))
+}
+
+/// The working directory by no name: Linux means what is mounted over it, where a walk ends below.
+fn is_here(path: &CStr) -> bool {
+    let mut parts = path.to_bytes().split(|byte| *byte == b'/');
+    !path.to_bytes().starts_with(b"/") && parts.all(|part| part.is_empty() || part == b".")
+}
+
+/// What there is in the place of a directory, mounted over it or itself. As it is where it has no place any more, and the root
+/// of the namespace, over which there is what was its root before.
+fn uppermost(call: &mut Call<'_>, directory: OwnedFd) -> Result<OwnedFd, Errno> {
+    call.servant.assume_self()?;
+    let (root, _) = namespace(call);
+    call.servant.stand_in(&root)?;
+    let path = call.kernel.path_of(directory.as_fd())?;
+    let below = path.strip_prefix(b"/").filter(|below| !below.is_empty());
+    let Some(below) = below else {
+        return Ok(directory);
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let found = openat2(
+        root.as_fd(),
+        below,
+        flags,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS,
+    );
+    Ok(found.unwrap_or(directory))
 }
 
 fn optional(call: &Call<'_>, address: u64) -> Result<Option<CString>, Errno> {

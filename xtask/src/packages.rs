@@ -56,6 +56,7 @@ const RUN: &[Package] = &[
     program("slirp4netns", "slirp4netns"),
     program("mmdebstrap", "mmdebstrap"),
     program("iproute2", "ip"),
+    program("iptables", "iptables"),
     program("procps", "ps"),
     program("strace", "strace"),
     program("tmux", "tmux"),

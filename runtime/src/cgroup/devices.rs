@@ -63,29 +63,21 @@ fn always() -> Vec<Rule> {
     rules
 }
 
-/// The rules of a container in the order in which they apply: later ones win. A device that
-/// `linux.devices` makes is allowed, as in runc.
+/// The rules of a container in the order in which they apply: later ones win. That `linux.devices` makes a node allows
+/// nothing, as in runc.
 pub fn rules(spec: &Spec) -> Vec<Rule> {
-    let mut rules: Vec<Rule> = spec.linux.resources.devices.iter().map(translate).collect();
-    rules.extend(always());
-    for device in spec
-        .linux
-        .devices
-        .iter()
-        .filter(|device| device.kind != "p")
-    {
-        let kind = if device.kind == "b" { 'b' } else { 'c' };
-        let number = |number: i64| u32::try_from(number).ok();
-        let (major, minor) = (number(device.major), number(device.minor));
-        rules.push(Rule {
-            allow: true,
-            kind,
-            major,
-            minor,
-            access: "rwm".into(),
-        });
-    }
-    rules
+    let asked = spec.linux.resources.devices.iter().map(translate);
+    asked.chain(always()).collect()
+}
+
+/// What no rule is about is denied, as in runc: but for an ordinary user, who could not open more than the files' own
+/// permissions allow anyway.
+pub fn deny_by_default(spec: &mut Spec) {
+    let deny = DeviceCgroup {
+        access: "rwm".into(),
+        ..DeviceCgroup::default()
+    };
+    spec.linux.resources.devices.insert(0, deny);
 }
 
 fn translate(rule: &DeviceCgroup) -> Rule {

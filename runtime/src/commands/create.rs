@@ -87,7 +87,10 @@ pub fn create(
     crate::state::check_id(id).map_err(crate::state::StateError::from)?;
     let folder = std::fs::canonicalize(&bundle.path)
         .map_err(RuntimeError::file(&bundle.path, "--bundle"))?;
-    let spec = spec::load(&folder)?;
+    let mut spec = spec::load(&folder)?;
+    if !context.rootless {
+        devices::deny_by_default(&mut spec);
+    }
     check_terminal(&spec, terminal)?;
     check_rootfs(&spec, &folder)?;
     let in_config = |error: spec::SpecError| error.in_file(&folder.join("config.json"));

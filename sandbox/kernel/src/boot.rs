@@ -174,9 +174,12 @@ pub enum BootError {
     Stuck(u64),
 }
 
+/// In runc's words: engines make 127 and 126 of them.
 fn program_error(errno: Errno) -> String {
     match errno {
         Errno::NOENT => "executable file not found in $PATH".to_owned(),
+        Errno::ACCESS => "permission denied".to_owned(),
+        Errno::NOEXEC => "exec format error".to_owned(),
         other => other.to_string(),
     }
 }

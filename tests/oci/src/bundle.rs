@@ -24,7 +24,7 @@ pub fn copy_program(from: &Path, to: &Path) {
 /// The applets tests use.
 const APPLETS: &[&str] = &[
     "sh", "true", "cat", "sleep", "ls", "id", "mount", "touch", "kill", "hostname", "dd", "grep",
-    "stat", "tty", "cut", "head", "tr", "wc", "uname", "mkdir", "ln", "date",
+    "stat", "tty", "cut", "head", "tr", "wc", "uname", "mkdir", "ln", "date", "httpd", "nc", "rm",
 ];
 
 /// The host's id of the root of a container with a user namespace, see [`Bundle::map_ids`].

@@ -1,5 +1,5 @@
-//! `docker run --runtime caisson`: Debian's dockerd with folders, a socket and a containerd of its own, and without a
-//! network. Needs root and what dockerd needs (containerd, libdevmapper); docker.io itself is unpacked, not installed.
+//! `docker run --runtime caisson`: Debian's dockerd with folders, a socket, a containerd and a network namespace of its own.
+//! Needs root and what dockerd needs (containerd, iptables, libdevmapper); docker.io itself is unpacked, not installed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,6 +17,9 @@ struct Docker {
 
 const IMAGE: &str = "busybox:test";
 
+/// The daemon's end of its bridge.
+const GATEWAY: &str = "10.77.0.1";
+
 impl Docker {
     fn start() -> Docker {
         let programs = caisson_images::unpacked("docker.io", "bookworm").expect("docker.io");
@@ -25,7 +28,14 @@ impl Docker {
         let path = |name: &str| folder.join(name).display().to_string();
         std::fs::write(folder.join("daemon.json"), "{}").expect("write");
         let log = std::fs::File::create(folder.join("log")).expect("log");
-        let daemon = Command::new(programs.join("usr/sbin/dockerd"))
+        let daemon = Command::new("unshare")
+            .args([
+                "--net",
+                "sh",
+                "-c",
+                "ip link set lo up && exec \"$0\" \"$@\"",
+            ])
+            .arg(programs.join("usr/sbin/dockerd"))
             .args([
                 "--config-file",
                 &path("daemon.json"),
@@ -34,7 +44,7 @@ impl Docker {
             ])
             .args(["--data-root", &path("data"), "--exec-root", &path("exec")])
             .arg(format!("--host=unix://{}", path("sock")))
-            .args(["--bridge=none", "--iptables=false", "--ip-forward=false"])
+            .arg(format!("--bip={GATEWAY}/24"))
             .args(["--storage-driver=vfs", "--add-runtime"])
             .arg(format!("caisson={}", Runtime::caisson().program.display()))
             .env("PATH", search_path(&programs))
@@ -77,10 +87,16 @@ impl Docker {
         Done::from(self.command(arguments).output().expect("docker"))
     }
 
-    /// `docker run` with caisson and without a network.
+    /// `docker run` with caisson.
     fn run(&self, arguments: &[&str]) -> Done {
-        let run = ["run", "--runtime=caisson", "--network=none"];
-        self.docker(&[&run[..], arguments].concat())
+        self.docker(&[&["run", "--runtime=caisson"], arguments].concat())
+    }
+
+    /// Run a command in the daemon's network.
+    fn beside(&self, words: &[&str]) -> Done {
+        let mut command = Command::new("nsenter");
+        command.args(["--net", "--target", &self.daemon.id().to_string()]);
+        Done::from(command.args(words).output().expect("nsenter"))
     }
 
     fn import(&self, tree: &Path) {
@@ -215,13 +231,14 @@ fn containers_of_dockerd() {
     docker.docker(&["kill", "c1"]).succeeded();
     docker.docker(&["rm", "c1"]).succeeded();
 
+    // runc's shim, which dockerd uses, begins to watch once the program runs.
     let hog = [
         "--name=oom",
         "--memory=32m",
         IMAGE,
         "sh",
         "-c",
-        "dd if=/dev/zero of=/dev/null bs=200M count=1",
+        "sleep 1; dd if=/dev/zero of=/dev/null bs=200M count=1",
     ];
     assert_ne!(docker.run(&hog).status, 0);
     let killed = docker.docker(&["inspect", "--format={{.State.OOMKilled}}", "oom"]);
@@ -234,4 +251,126 @@ fn containers_of_dockerd() {
         "{}",
         missing.stderr
     );
+    let no_program = docker.run(&["--rm", IMAGE, "/etc/hosts"]);
+    assert_eq!(no_program.status, 126, "{}", no_program.stderr);
+
+    names_and_limits(&docker);
+    networks(&docker);
+    health(&docker);
+}
+
+fn names_and_limits(docker: &Docker) {
+    let options = [
+        "--hostname=h1",
+        "--domainname=d1",
+        "--add-host=there:1.1.1.1",
+    ];
+    let script = "hostname; cat /proc/sys/kernel/domainname; grep -c there /etc/hosts";
+    let command = [&options[..], &["--rm", IMAGE, "sh", "-c", script]].concat();
+    assert_eq!(docker.run(&command).succeeded().stdout, "h1\nd1\n1\n");
+
+    let options = ["--ulimit=nofile=123:456", "--sysctl=net.ipv4.ip_forward=1"];
+    let script = "ulimit -n; ulimit -Hn; cat /proc/sys/net/ipv4/ip_forward";
+    let command = [&options[..], &["--rm", IMAGE, "sh", "-c", script]].concat();
+    assert_eq!(docker.run(&command).succeeded().stdout, "123\n456\n1\n");
+
+    let script = "true < /dev/other && echo open; true > /dev/other || echo sealed";
+    let command = [
+        "--device=/dev/fuse:/dev/other:r",
+        "--rm",
+        IMAGE,
+        "sh",
+        "-c",
+        script,
+    ];
+    assert_eq!(docker.run(&command).succeeded().stdout, "open\nsealed\n");
+}
+
+/// A published port, a network of the user's own, and containers that share a network.
+fn networks(docker: &Docker) {
+    let script = "mkdir /www; echo page > /www/index.html; httpd -f -p 80 -h /www";
+    let web = [
+        "--detach",
+        "--name=web",
+        "--publish=8088:80",
+        IMAGE,
+        "sh",
+        "-c",
+        script,
+    ];
+    docker.run(&web).succeeded();
+    let curl = [
+        "curl",
+        "--silent",
+        "--max-time",
+        "10",
+        "--retry-all-errors",
+        "--retry",
+        "9",
+    ];
+    for address in ["127.0.0.1:8088", "10.77.0.1:8088"] {
+        let done = docker.beside(&[&curl[..], &[address]].concat());
+        assert_eq!(done.stdout, "page\n", "{address}: {}", done.stderr);
+    }
+    let of = |template: &str| {
+        let template = format!("--format={template}");
+        let done = docker.docker(&["inspect", &template, "web"]).succeeded();
+        done.stdout.trim_end().to_owned()
+    };
+    let fetch = |network: &str, address: &str| {
+        let script =
+            format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 10 {address} 80 | grep page");
+        docker
+            .run(&["--rm", network, IMAGE, "sh", "-c", &script])
+            .stdout
+    };
+    let address = of("{{.NetworkSettings.IPAddress}}");
+    assert_eq!(fetch("--network=bridge", &address), "page\n");
+    assert_eq!(fetch("--network=container:web", "127.0.0.1"), "page\n");
+
+    docker.docker(&["network", "create", "n1"]).succeeded();
+    docker
+        .docker(&["network", "connect", "n1", "web"])
+        .succeeded();
+    let address = of("{{.NetworkSettings.Networks.n1.IPAddress}}");
+    assert_eq!(fetch("--network=n1", &address), "page\n");
+    docker
+        .docker(&["network", "disconnect", "n1", "web"])
+        .succeeded();
+    assert_ne!(fetch("--network=n1", &address), "page\n");
+
+    let copy = docker.folder.join("copy").display().to_string();
+    docker
+        .docker(&["cp", "web:/www/index.html", &copy])
+        .succeeded();
+    assert_eq!(std::fs::read_to_string(&copy).expect("file"), "page\n");
+    docker.docker(&["cp", &copy, "web:/copied"]).succeeded();
+    let cat = docker.docker(&["exec", "web", "cat", "/copied"]);
+    assert_eq!(cat.succeeded().stdout, "page\n");
+    docker.docker(&["restart", "--time=0", "web"]).succeeded();
+    assert_eq!(of("{{.State.Status}}"), "running");
+    docker.docker(&["rm", "--force", "web"]).succeeded();
+    docker.docker(&["network", "rm", "n1"]).succeeded();
+}
+
+/// What dockerd tells of a container whose program it asks.
+fn health(docker: &Docker) {
+    let check = [
+        "--health-cmd=test -f /ok",
+        "--health-interval=100ms",
+        "--health-retries=1",
+    ];
+    let program = [IMAGE, "sh", "-c", "touch /ok; sleep 600"];
+    let detached = ["--detach", "--name=h1"];
+    docker
+        .run(&[&detached[..], &check, &program].concat())
+        .succeeded();
+    let is = |wanted: &str| {
+        let state = docker.docker(&["inspect", "--format={{.State.Health.Status}}", "h1"]);
+        state.stdout.trim_end() == wanted
+    };
+    caisson_oci_tests::eventually("healthy", || is("healthy"));
+    docker.docker(&["exec", "h1", "rm", "/ok"]).succeeded();
+    caisson_oci_tests::eventually("unhealthy", || is("unhealthy"));
+    docker.docker(&["rm", "--force", "h1"]).succeeded();
 }

@@ -195,11 +195,8 @@ pub(super) fn sysctls(spec: &Spec) -> Result<(), SpecError> {
         "kernel.shmmni",
         "kernel.shm_rmid_forced",
     ];
-    let own_network = spec
-        .linux
-        .namespaces
-        .iter()
-        .any(|namespace| namespace.kind == "network");
+    // The other name is `hostname` of config.json; for this one engines that are older than `domainname` have no other.
+    const DOMAIN_NAME: &str = "kernel.domainname";
     for (name, value) in &spec.linux.sysctl {
         let field = format!("linux.sysctl.{name}");
         let plain = name
@@ -210,8 +207,9 @@ pub(super) fn sysctls(spec: &Spec) -> Result<(), SpecError> {
         }
         let dotted = name.replace('/', ".");
         let ours = IPC.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.");
-        let of_network = dotted.starts_with("net.") && own_network;
-        if !ours && !of_network {
+        let of_network = dotted.starts_with("net.") && spec.linux.has_namespace("network");
+        let of_names = dotted == DOMAIN_NAME && spec.linux.has_namespace("uts");
+        if !ours && !of_network && !of_names {
             return Err(SpecError::invalid(
                 field,
                 value,

@@ -156,6 +156,11 @@ fn every_refusal_names_field_and_value() {
         ),
         (
             "/linux/sysctl",
+            json!({"kernel.hostname": "other"}),
+            &["linux.sysctl.kernel.hostname", "\"other\""],
+        ),
+        (
+            "/linux/sysctl",
             json!({"net/../../x": "1"}),
             &["linux.sysctl.net/../../x"],
         ),
@@ -205,7 +210,7 @@ fn every_refusal_names_field_and_value() {
 fn namespaced_sysctls_are_accepted() {
     check(&with(
         "/linux/sysctl",
-        json!({"net.ipv4.ip_forward": "1", "kernel.shmmax": "1"}),
+        json!({"net.ipv4.ip_forward": "1", "kernel.shmmax": "1", "kernel.domainname": "home"}),
     ))
     .expect("accepted");
 }

@@ -112,8 +112,14 @@ fn sysctls(description: &Description) -> Result<(), RuntimeError> {
             let reason = "the container has the host's network namespace";
             return Err(SpecError::invalid(field, value, reason).into());
         }
-        std::fs::write(format!("/proc/sys/{path}"), value)
-            .map_err(|error| SpecError::invalid(field, value, error.to_string()))?;
+        let written = match path.as_str() {
+            // The file is the host's root's, the name that of the namespace's.
+            "kernel/domainname" => {
+                rustix::system::setdomainname(value.as_bytes()).map_err(std::io::Error::from)
+            }
+            _ => std::fs::write(format!("/proc/sys/{path}"), value),
+        };
+        written.map_err(|error| SpecError::invalid(field, value, error.to_string()))?;
     }
     Ok(())
 }

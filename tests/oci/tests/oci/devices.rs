@@ -52,6 +52,25 @@ fn an_exception_from_a_wider_rule_holds() {
     assert_eq!(done.stdout, "< yes\n>> no\n<> no\n", "{}", done.stderr);
 }
 
+/// A node that config.json has made is no permission, and neither is the lack of rules.
+#[test]
+fn a_node_alone_allows_nothing() {
+    let deny = json!({"allow": false, "access": "rwm"});
+    let read = json!({"allow": true, "type": "c", "major": 10, "minor": 229, "access": "r"});
+    for (rules, expected) in [
+        (json!([]), "< no\n>> no\n<> no\n"),
+        (json!([deny]), "< no\n>> no\n<> no\n"),
+        (json!([deny, read]), "< yes\n>> no\n<> no\n"),
+    ] {
+        let done = assert_agreed(TRY, |bundle| {
+            bundle.config["linux"]["devices"] =
+                json!([{"path": "/dev/node", "type": "c", "major": 10, "minor": 229}]);
+            bundle.config["linux"]["resources"]["devices"] = rules.clone();
+        });
+        assert_eq!(done.stdout, expected, "{rules}: {}", done.stderr);
+    }
+}
+
 /// The app kernel opens devices for guests. Were one to get past it, Linux knows the rules, by the devices controller or,
 /// on cgroup v2, by a program.
 #[test]

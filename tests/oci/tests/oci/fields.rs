@@ -229,14 +229,13 @@ fn propagation_of_the_root_and_of_mounts() {
 #[test]
 fn sysctls_and_oom_score() {
     let done = assert_agreed(
-        "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shmmni /proc/self/oom_score_adj",
+        "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shmmni /proc/sys/kernel/domainname /proc/self/oom_score_adj",
         |bundle| {
-            bundle.config["linux"]["sysctl"] =
-                json!({"net.ipv4.ip_forward": "1", "kernel.shmmni": "1000"});
+            bundle.config["linux"]["sysctl"] = json!({"net.ipv4.ip_forward": "1", "kernel.shmmni": "1000", "kernel.domainname": "home"});
             bundle.config["process"]["oomScoreAdj"] = json!(500);
         },
     );
-    assert_eq!(done.stdout, "1\n1000\n500\n", "{}", done.stderr);
+    assert_eq!(done.stdout, "1\n1000\nhome\n500\n", "{}", done.stderr);
 }
 
 /// What an engine in the container does first.

@@ -10,12 +10,13 @@ use caisson_oci_tests::Runtime;
 const INSIDE: &str = "CAISSON_OCI_TESTS_INSIDE";
 
 /// What depends on the version of cgroups, or on what the kernel has.
-const CHOSEN: [&str; 10] = [
+const CHOSEN: [&str; 11] = [
     "lifecycle::run_reports_output_and_status_and_leaves_nothing",
     "lifecycle::paused_containers_are_seen_resumed_and_killed",
-    "lifecycle::exec_gives_status_output_user_environment_and_directory",
-    "lifecycle::limits_reach_the_cgroup_and_can_be_updated",
-    "lifecycle::a_killed_sandbox_takes_its_guests_along",
+    "lifecycle::exec::exec_gives_status_output_user_environment_and_directory",
+    "lifecycle::usage::limits_reach_the_cgroup_and_can_be_updated",
+    "lifecycle::killed::a_killed_sandbox_takes_its_guests_along",
+    "devices::linux_is_told_of_the_rules",
     "fields::devices_with_their_owner_and_mode",
     "fields::a_seccomp_profile_is_enforced",
     "fields::process_fields",

@@ -14,6 +14,7 @@ pub mod hooks;
 pub mod inherited;
 pub mod log;
 pub mod namespace;
+mod net_devices;
 pub mod process;
 pub mod rootfs;
 pub mod rootless;

@@ -17,7 +17,7 @@ use crate::spec::types::Resources;
 use crate::spec::{self, Spec, process};
 use crate::state::{Entry, Phase, State, Status};
 use crate::tier::{Blueprint, Committed, Kind, Newborn};
-use crate::{console, inherited, namespace, systemd};
+use crate::{console, inherited, namespace, net_devices, systemd};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -127,6 +127,7 @@ pub fn create(
         .extend(inherited::listening_environment(listening));
     systemd::check(&spec).map_err(in_config)?;
     let namespaces = namespace::plan(&spec, &context.store).map_err(in_config)?;
+    net_devices::check(&spec, &namespaces.network, context.rootless).map_err(in_config)?;
     let host = discover(context)?;
     let cgroup = plan_cgroup(context, &host, &spec, id)?;
     let creator = ProcessId::current().ok_or(RuntimeError::SandboxDied)?;
@@ -191,6 +192,7 @@ pub fn create(
         };
         undo.hooked = Some(known.clone());
         fault::point("create.mounted");
+        net_devices::give(&known.spec.linux, sandbox)?;
         run_hooks(&known)
     })?;
     // The sandbox is where it belongs.

@@ -30,7 +30,8 @@ const CHECKS: &[Check] = &[
     personality,
     |spec| memory_policy::translate(&spec.linux.memory_policy).map(drop),
     namespaces::time_offsets,
-    later,
+    namespaces::net_devices,
+    intel_rdt,
     seccomp::check,
 ];
 
@@ -284,13 +285,11 @@ fn personality(spec: &Spec) -> Result<(), SpecError> {
     }
 }
 
-fn later(spec: &Spec) -> Result<(), SpecError> {
-    let linux = &spec.linux;
-    let fields = [
-        ("linux.intelRdt", &linux.intel_rdt),
-        ("linux.netDevices", &linux.net_devices),
-    ];
-    refuse_present(&fields, "not implemented yet")
+fn intel_rdt(spec: &Spec) -> Result<(), SpecError> {
+    refuse_present(
+        &[("linux.intelRdt", &spec.linux.intel_rdt)],
+        "not implemented yet",
+    )
 }
 
 #[cfg(test)]

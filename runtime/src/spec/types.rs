@@ -146,8 +146,9 @@ shape! {
         personality: Option<Personality>,
         time_offsets: TimeOffsets,
         memory_policy: Option<MemoryPolicy>,
-        net_devices: Option<Value>,
+        net_devices: BTreeMap<String, NetDevice>,
     }
+    NetDevice { name: String, }
     MemoryPolicy { mode: String, nodes: String, flags: Vec<String>, }
     Personality { domain: String, flags: Vec<String>, }
     TimeOffsets { monotonic: Option<TimeOffset>, boottime: Option<TimeOffset>, }

@@ -124,7 +124,7 @@ fn known(outcome: Result<(), NetworkError>, options: &'static str) -> Result<(),
     })
 }
 
-fn index(socket: &mut Socket, name: &str) -> Result<u32, NetworkError> {
+pub(crate) fn index(socket: &mut Socket, name: &str) -> Result<u32, NetworkError> {
     let mut request = LinkMessage::default();
     request.attributes = vec![LinkAttribute::IfName(name.to_owned())];
     let answer = socket.ask(RouteNetlinkMessage::GetLink(request), || name.to_owned())?;

@@ -220,3 +220,51 @@ pub(super) fn sysctls(spec: &Spec) -> Result<(), SpecError> {
     }
     Ok(())
 }
+
+/// Names that Linux takes, no two the same in the container, which must have a network of its own.
+pub(super) fn net_devices(spec: &Spec) -> Result<(), SpecError> {
+    let devices = &spec.linux.net_devices;
+    if let Some(name) = devices.keys().next()
+        && !spec.linux.has_namespace("network")
+    {
+        let reason = "the container has the host's network namespace";
+        return Err(SpecError::invalid("linux.netDevices", name, reason));
+    }
+    let mut taken = std::collections::BTreeSet::new();
+    for (name, device) in devices {
+        let field = format!("linux.netDevices.{name}");
+        interface_name(&field, name)?;
+        let field = format!("{field}.name");
+        if !device.name.is_empty() {
+            interface_name(&field, &device.name)?;
+        }
+        let inside = device.name_inside(name);
+        if !taken.insert(inside) {
+            return Err(SpecError::invalid(
+                field,
+                inside,
+                "another device has this name",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// dev_valid_name of the kernel.
+fn interface_name(field: &str, name: &str) -> Result<(), SpecError> {
+    const MOST_BYTES: usize = 15;
+    let wrong = |byte: u8| byte == 0 || byte == b'/' || byte == b':' || byte.is_ascii_whitespace();
+    if name.is_empty()
+        || name.len() > MOST_BYTES
+        || name == "."
+        || name == ".."
+        || name.bytes().any(wrong)
+    {
+        return Err(SpecError::invalid(
+            field,
+            name,
+            "not the name of a network device",
+        ));
+    }
+    Ok(())
+}

@@ -68,6 +68,10 @@ pub(super) fn check(spec: &Spec) -> Result<(), SpecError> {
             reason,
         );
     }
+    if let Some(name) = spec.linux.net_devices.keys().next() {
+        let reason = "a virtual machine does not get devices of the host";
+        return refuse("linux.netDevices".into(), name, reason);
+    }
     if let Some(policy) = &spec.linux.memory_policy {
         let reason = "the agent does not set it";
         return refuse("linux.memoryPolicy.mode".into(), &policy.mode, reason);

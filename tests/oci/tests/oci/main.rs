@@ -8,6 +8,7 @@ mod host;
 mod lifecycle;
 mod mounting;
 mod nested;
+mod net_devices;
 mod rootfs;
 mod systemd;
 mod user_namespace;

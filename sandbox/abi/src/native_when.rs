@@ -103,6 +103,35 @@ pub const IOCTL: Rule = Rule {
     ],
 };
 
+/// The limits that the host keeps for a guest, asm-generic/resource.h: all but RLIMIT_LOCKS (10), which is the app
+/// kernel's mark.
+const HOST_LIMITS: &[u32] = &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15];
+
+/// `getrlimit(resource, …)`.
+pub const LIMIT: Rule = Rule {
+    text: "the limit is not RLIMIT_LOCKS",
+    alternatives: &[&[OneOf {
+        argument: 0,
+        values: HOST_LIMITS,
+    }]],
+};
+
+/// `prlimit64(pid, resource, new, old)`: every dynamic program asks for the size of its stack.
+pub const OWN_LIMIT: Rule = Rule {
+    text: "it asks for a limit of the caller, by pid 0, other than RLIMIT_LOCKS",
+    alternatives: &[&[
+        OneOf {
+            argument: 0,
+            values: &[0],
+        },
+        OneOf {
+            argument: 1,
+            values: HOST_LIMITS,
+        },
+        Zero { argument: 2 },
+    ]],
+};
+
 /// `personality(persona)`.
 pub const PERSONALITY: Rule = Rule {
     text: "the value is 0, ADDR_NO_RANDOMIZE or the query 0xffffffff",

@@ -145,7 +145,7 @@ macro_rules! for_each_syscall {
 94 lchown emulate(attributes::lchown) "Complete; needs guest CAP_CHOWN where Linux does." test "attributes::lchown";
 95 umask emulate(cwd::umask) "Complete." test "cwd::umask";
 96 gettimeofday native "Complete." test "time::gettimeofday";
-97 getrlimit emulate(limits::getrlimit) "Shows the guest's limits." test "limits::getrlimit";
+97 getrlimit native when(LIMIT) else emulate(limits::getrlimit) "Shows the guest's limits." test "limits::getrlimit";
 98 getrusage native "Complete." test "process::getrusage";
 99 sysinfo emulate(system::sysinfo) "Memory follows the container's cgroup limits, load averages are those of /proc/loadavg." test "system::sysinfo";
 100 times native "Complete." test "time::times";
@@ -350,7 +350,7 @@ macro_rules! for_each_syscall {
 299 recvmmsg native strict emulate(socket::recvmmsg) "As recvmsg." test "socket::recvmmsg";
 300 fanotify_init refuse(EPERM) "Not available." test "refused::fanotify_init";
 301 fanotify_mark refuse(EPERM) "Not available." test "refused::fanotify_mark";
-302 prlimit64 emulate(limits::prlimit64) "As getrlimit and setrlimit, also for other processes of the container." test "limits::prlimit64";
+302 prlimit64 native when(OWN_LIMIT) else emulate(limits::prlimit64) "As getrlimit and setrlimit, also for other processes of the container." test "limits::prlimit64";
 303 name_to_handle_at emulate(handle::name_to_handle_at) "Complete; there is no way to open a handle." test "stat::name_to_handle_at";
 304 open_by_handle_at refuse(EPERM) "Not available: file handles reach outside the container's tree." test "refused::open_by_handle_at";
 305 clock_adjtime native "As adjtimex; the clocks that can be read are the host's." test "time::clock_adjtime";

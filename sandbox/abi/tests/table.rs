@@ -230,6 +230,14 @@ fn rules_let_through_what_programs_need_and_nothing_dangerous() {
         emulate(nr::fcntl, [0, command, 0, 0, 0, 0]);
     }
     emulate(nr::fcntl, [0, 4, 0o1_004_000, 0, 0, 0]);
+    const RLIMIT_LOCKS: u64 = 10;
+    native(nr::prlimit64, [0, 3, 0, 0x7000, 0, 0]);
+    native(nr::getrlimit, [7, 0x7000, 0, 0, 0, 0]);
+    for arguments in [[0, RLIMIT_LOCKS, 0], [0, 16, 0], [0, 3, 0x7000], [1, 3, 0]] {
+        let [pid, resource, new] = arguments;
+        emulate(nr::prlimit64, [pid, resource, new, 0x7000, 0, 0]);
+    }
+    emulate(nr::getrlimit, [RLIMIT_LOCKS, 0x7000, 0, 0, 0, 0]);
     native(nr::personality, [0xffff_ffff, 0, 0, 0, 0, 0]);
     assert_eq!(action(nr::personality, [8, 0, 0, 0, 0, 0]), Action::Emulate);
 }

@@ -32,6 +32,7 @@ mod strace;
 mod syscall;
 mod system;
 mod task;
+mod threads;
 mod tracer;
 mod transport;
 mod walk;

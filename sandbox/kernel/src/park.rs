@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use caisson_sys::affinity;
 use rustix::io::Errno;
 
 use crate::call::Call;
@@ -20,6 +19,7 @@ use crate::servant::Servant;
 use crate::serve;
 use crate::strace::{Line, Outcome};
 use crate::task::{Thread, lock};
+use crate::threads;
 use crate::transport::{Incoming, Transport};
 
 /// Most calls that may be parked at once in a sandbox; beyond that `EAGAIN`.
@@ -89,16 +89,9 @@ impl Call<'_> {
             calls.insert(self.incoming.id, waiting.clone());
         }
         let kernel = self.kernel.clone();
-        let stays = affinity::stays();
-        let spawned = std::thread::Builder::new()
-            .name("caisson-call".into())
-            .stack_size(WORKER_STACK_BYTES)
-            .spawn(move || {
-                if stays {
-                    affinity::roam();
-                }
-                finish(&kernel, &waiting, work);
-            });
+        let spawned = threads::start("caisson-call", WORKER_STACK_BYTES, move || {
+            finish(&kernel, &waiting, work);
+        });
         if spawned.is_err() {
             lock(&self.kernel.parked.calls).remove(&self.incoming.id);
             return Err(Errno::AGAIN);
@@ -153,28 +146,25 @@ fn watch_signals(kernel: &Arc<Kernel>) {
         return;
     }
     let watched = kernel.clone();
-    let spawned = std::thread::Builder::new()
-        .name("caisson-signals".into())
-        .stack_size(WORKER_STACK_BYTES)
-        .spawn(move || {
-            loop {
-                std::thread::sleep(SIGNAL_CHECK);
-                let calls: Vec<_> = lock(&watched.parked.calls).values().cloned().collect();
-                if calls.is_empty() {
-                    watched.parked.watching.store(false, Ordering::Release);
-                    // A call may have been parked between the look and the store.
-                    if lock(&watched.parked.calls).is_empty()
-                        || watched.parked.watching.swap(true, Ordering::AcqRel)
-                    {
-                        return;
-                    }
-                    continue;
+    let spawned = threads::start("caisson-signals", WORKER_STACK_BYTES, move || {
+        loop {
+            std::thread::sleep(SIGNAL_CHECK);
+            let calls: Vec<_> = lock(&watched.parked.calls).values().cloned().collect();
+            if calls.is_empty() {
+                watched.parked.watching.store(false, Ordering::Release);
+                // A call may have been parked between the look and the store.
+                if lock(&watched.parked.calls).is_empty()
+                    || watched.parked.watching.swap(true, Ordering::AcqRel)
+                {
+                    return;
                 }
-                calls
-                    .iter()
-                    .for_each(|waiting| check_one(&watched, waiting));
+                continue;
             }
-        });
+            calls
+                .iter()
+                .for_each(|waiting| check_one(&watched, waiting));
+        }
+    });
     if spawned.is_err() {
         kernel.parked.watching.store(false, Ordering::Release);
     }

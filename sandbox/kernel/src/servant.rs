@@ -69,6 +69,7 @@ impl Servant {
         path::unshare_fs()?;
         rustix::process::umask(rustix::fs::Mode::empty());
         own::keep_capabilities_across_setuid()?;
+        own::act_as_self()?;
         let (effective, permitted) = own::capabilities()?;
         let walker = Arc::new(Walker::default());
         let tid = rustix::thread::gettid().as_raw_nonzero().get();

@@ -13,6 +13,7 @@ use crate::kernel::Kernel;
 use crate::reply::Reply;
 use crate::shortfall::By;
 use crate::strace::{Line, Outcome};
+use crate::threads;
 use crate::transport::{Incoming, Transport};
 
 /// Receiving threads keep nothing on their stack that grows with input.
@@ -31,14 +32,11 @@ pub fn start(kernel: &Arc<Kernel>, transport: Arc<dyn Transport>) -> std::io::Re
 /// Receive on one more thread, for as long as the transport wants that.
 fn start_assistant(kernel: &Arc<Kernel>, transport: &Arc<dyn Transport>) {
     let (kernel, shared) = (kernel.clone(), transport.clone());
-    let spawned = std::thread::Builder::new()
-        .name("caisson-serve".into())
-        .stack_size(STACK_BYTES)
-        .spawn(move || {
-            serve(&kernel, &shared, |transport| transport.assist());
-            let tid = rustix::thread::gettid().as_raw_nonzero().get();
-            kernel.walkers.unregister(tid as u32);
-        });
+    let spawned = threads::start("caisson-serve", STACK_BYTES, move || {
+        serve(&kernel, &shared, |transport| transport.assist());
+        let tid = rustix::thread::gettid().as_raw_nonzero().get();
+        kernel.walkers.unregister(tid as u32);
+    });
     if let Err(error) = spawned {
         tracing::debug!(%error, "no second thread to serve calls");
         transport.no_assistant();

@@ -28,6 +28,7 @@ use rustix::io::Errno;
 use crate::desk::Desk;
 use crate::kernel::Kernel;
 use crate::task::lock;
+use crate::threads;
 
 pub use requests::Request;
 pub use tracee::Owner;
@@ -87,24 +88,21 @@ impl Tracer {
             return Ok(());
         }
         let kernel = kernel.clone();
-        std::thread::Builder::new()
-            .name("caisson-trace".into())
-            .stack_size(STACK_BYTES)
-            .spawn(move || {
-                // Not as the guest for whom the thread was started.
-                if let Err(error) = act_as_self() {
-                    tracing::warn!(%error, "tracing for guests goes on without rights");
+        threads::start("caisson-trace", STACK_BYTES, move || {
+            // Not as the guest for whom the thread was started.
+            if let Err(error) = credentials::act_as_self() {
+                tracing::warn!(%error, "tracing for guests goes on without rights");
+            }
+            let mut tracees = Tracees::new(&kernel);
+            kernel.tracer.desk.open();
+            loop {
+                kernel.tracer.desk.serve(&mut tracees);
+                if let Ok((tid, status)) = kernel.tracer.desk.wait(Tracees::wait) {
+                    tracees.event(tid, status);
                 }
-                let mut tracees = Tracees::new(&kernel);
-                kernel.tracer.desk.open();
-                loop {
-                    kernel.tracer.desk.serve(&mut tracees);
-                    if let Ok((tid, status)) = kernel.tracer.desk.wait(Tracees::wait) {
-                        tracees.event(tid, status);
-                    }
-                }
-            })
-            .map_err(|_| Errno::AGAIN)?;
+            }
+        })
+        .map_err(|_| Errno::AGAIN)?;
         *started = true;
         self.used.store(true, Ordering::Release);
         Ok(())
@@ -197,12 +195,4 @@ impl Tracer {
             self.ask_if_used(move |tracees| tracees.tracer_gone(|owner| owner.tid == tid));
         }
     }
-}
-
-/// A thread begins with the ids and capabilities that the one which started it has taken on.
-fn act_as_self() -> Result<(), Errno> {
-    credentials::set_fsgid(0);
-    credentials::set_fsuid(0);
-    let (_, permitted) = credentials::capabilities()?;
-    credentials::set_capabilities(permitted, permitted)
 }

@@ -11,20 +11,12 @@ use crate::task::Process;
 
 const STACK_BYTES: usize = 64 << 10;
 
-/// So long after the last end of a process in a mount namespace of its own, what keeps that namespace is looked for.
+/// So long after the last end of a process, what was written down for children that did not come is looked for: it keeps
+/// programs open, and mount namespaces.
 const QUIET: Timespec = Timespec {
     tv_sec: 1,
     tv_nsec: 500_000_000,
 };
-
-/// What a look at the ends of processes has found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ends {
-    None,
-    Plain,
-    /// Of a process in a mount namespace other than the container's.
-    InNamespace,
-}
 
 /// An epoll set of pidfds, each with its host pid as data.
 #[derive(Debug)]
@@ -55,22 +47,18 @@ impl Watch {
             .spawn(move || {
                 let mut limit = None;
                 loop {
-                    match kernel.watch.sweep(&kernel, limit.as_ref()) {
-                        Ends::InNamespace => limit = Some(QUIET),
-                        Ends::Plain => {}
-                        Ends::None => {
-                            if limit.take().is_some() {
-                                kernel.forget_the_unborn();
-                            }
-                        }
+                    if kernel.watch.sweep(&kernel, limit.as_ref()) {
+                        limit = Some(QUIET);
+                    } else if limit.take().is_some() {
+                        kernel.forget_the_unborn();
                     }
                 }
             })
             .map(drop)
     }
 
-    /// Wait for processes that have ended, and remove them.
-    fn sweep(&self, kernel: &Kernel, limit: Option<&Timespec>) -> Ends {
+    /// Wait for processes that have ended, and remove them. Whether there were any.
+    fn sweep(&self, kernel: &Kernel, limit: Option<&Timespec>) -> bool {
         let table = &kernel.table;
         let mut events: Vec<epoll::Event> = Vec::with_capacity(64);
         let room = rustix::buffer::spare_capacity(&mut events);
@@ -80,23 +68,16 @@ impl Watch {
             tracing::error!(%error, "watching guest processes failed; the sandbox ends");
             std::process::exit(crate::EXIT_BROKEN);
         }
-        let mut ends = Ends::None;
         for event in &events {
-            if ends == Ends::None {
-                ends = Ends::Plain;
-            }
             let pid = event.data.u64() as i32;
             if let Some(process) = table.process(pid) {
                 // A pidfd stays readable for ever once its process is gone.
                 epoll::delete(&self.0, &process.pidfd).ok();
-                if process.with_fs(|fs| fs.mounts.is_some()) {
-                    ends = Ends::InNamespace;
-                }
             }
             table.remove_process(pid);
             kernel.tracer.process_gone(pid, None);
             kernel.gate.pass(pid);
         }
-        ends
+        !events.is_empty()
     }
 }

@@ -13,6 +13,45 @@ thread_local! {
     static OWN: OnceCell<Option<CpuSet>> = const { OnceCell::new() };
     /// Between [`stay_on`] and [`roam`].
     static STAYS: Cell<bool> = const { Cell::new(false) };
+    static LINGERING: Cell<Lingering> = const { Cell::new(Lingering::Never) };
+}
+
+/// Whether the calling thread is still kept to one processor when a [`Together`] has gone. That each one begins and
+/// ends costs the thread 5 us, as much as all the rest of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lingering {
+    Never,
+    /// From the next [`Together`] on.
+    Ready,
+    /// For so many turns.
+    For(u32),
+}
+
+/// For how many turns: what comes first on another processor has to wake the lingering one there, once.
+const LINGERING_TURNS: u32 = 64;
+
+/// A turn of the calling thread begins, which serves in turns: only such threads linger.
+pub fn next_turn() {
+    match LINGERING.get() {
+        Lingering::Never => LINGERING.set(Lingering::Ready),
+        Lingering::Ready => {}
+        Lingering::For(0) => end_lingering(),
+        Lingering::For(turns) => LINGERING.set(Lingering::For(turns - 1)),
+    }
+}
+
+fn lingers() -> bool {
+    matches!(LINGERING.get(), Lingering::For(_))
+}
+
+/// Run on any processor again after a [`Together`].
+pub fn end_lingering() {
+    if lingers() {
+        LINGERING.set(Lingering::Ready);
+        if let Some(own) = own() {
+            sched_setaffinity(None, &own).ok();
+        }
+    }
 }
 
 fn own() -> Option<CpuSet> {
@@ -33,13 +72,14 @@ pub fn another() -> Option<usize> {
         .find(|cpu| wanted(cpu))
 }
 
-/// Run the calling thread on this processor only. Threads that it makes meanwhile inherit that, until they [`roam`].
-/// Tells whether it could be done.
+/// Run the calling thread on this processor only. Threads that it makes meanwhile inherit that, until they [`roam_on`]
+/// others. Tells whether it could be done.
 pub fn stay_on(cpu: usize) -> bool {
     own();
     let mut here = CpuSet::new();
     here.set(cpu);
     let done = sched_setaffinity(None, &here).is_ok();
+    forget_lingering();
     STAYS.set(done);
     done
 }
@@ -49,22 +89,42 @@ pub fn stays() -> bool {
     STAYS.get()
 }
 
-/// Run the calling thread on whatever processor it was allowed before [`stay_on`]; a thread that was made by one that
-/// stays, on all that there are.
+/// What a thread may run on.
+#[derive(Clone, Copy, Debug)]
+pub struct Processors(CpuSet);
+
+/// If the calling thread runs on one processor for any reason of this module: what it may run on otherwise. Threads that it
+/// makes inherit the one until they [`roam_on`] the others.
+pub fn bound() -> Option<Processors> {
+    let is_bound = stays() || lingers();
+    own().filter(|_| is_bound).map(Processors)
+}
+
+/// The processors of the calling thread have been set anew.
+fn forget_lingering() {
+    if lingers() {
+        LINGERING.set(Lingering::Ready);
+    }
+}
+
+/// Run the calling thread on whatever processor it was allowed before [`stay_on`].
 pub fn roam() {
-    let before = OWN.with(|own| own.get().copied().flatten());
-    let all = || {
-        let mut all = CpuSet::new();
-        (0..CpuSet::MAX_CPU).for_each(|cpu| all.set(cpu));
-        all
-    };
-    // Without any processor left in common with the cpuset, the old mask stays: slower, no worse.
-    sched_setaffinity(None, &before.unwrap_or_else(all)).ok();
     STAYS.set(false);
+    forget_lingering();
+    if let Some(own) = own() {
+        roam_on(Processors(own));
+    }
+}
+
+/// As [`roam`], for a thread that was made by one that is [`bound`].
+pub fn roam_on(processors: Processors) {
+    // Without any processor left in common with the cpuset, the old mask stays: slower, no worse.
+    sched_setaffinity(None, &processors.0).ok();
 }
 
 /// While this lives, the calling thread and the thread `tid`, which must be waiting in the kernel, may run on
-/// the current processor only. Dropping it restores what was allowed before.
+/// the current processor only. Dropping it restores what was allowed before; a thread that serves in turns keeps to the
+/// processor for some more of them ([`next_turn`]).
 ///
 /// Must be dropped before `tid` returns to its program: that could see the narrow mask, pass it on to new
 /// threads, or set another one, which would be lost.
@@ -79,12 +139,15 @@ impl Together {
     /// `None` when there is only one processor to choose from, or when either thread cannot be held.
     pub fn hold(tid: i32) -> Option<Together> {
         let own = own().filter(|own| own.count() > 1 && !stays())?;
+        let lingers = lingers();
         let other = Pid::from_raw(tid)?;
         let allowed = sched_getaffinity(Some(other)).ok()?;
         let cpu = sched_getcpu();
         let mut here = CpuSet::new();
         here.set(cpu);
-        sched_setaffinity(None, &here).ok()?;
+        if !lingers {
+            sched_setaffinity(None, &here).ok()?;
+        }
         let held = allowed.is_set(cpu) && sched_setaffinity(Some(other), &here).is_ok();
         Some(Together {
             here,
@@ -102,7 +165,11 @@ impl Drop for Together {
         {
             sched_setaffinity(Some(*other), allowed).ok();
         }
-        sched_setaffinity(None, &self.own).ok();
+        match LINGERING.get() {
+            Lingering::Never => drop(sched_setaffinity(None, &self.own)),
+            Lingering::Ready => LINGERING.set(Lingering::For(LINGERING_TURNS)),
+            Lingering::For(_) => {}
+        }
     }
 }
 
@@ -125,11 +192,44 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_serves_in_turns_lingers_for_some() {
+        let Some(_) = another() else {
+            return;
+        };
+        let mut partner = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .expect("sleep");
+        let tid = partner.id() as i32;
+        let other = || sched_getaffinity(Pid::from_raw(tid)).expect("a mask");
+        let own = || sched_getaffinity(None).expect("a mask");
+        let all = own();
+        drop(Together::hold(tid).expect("two processors"));
+        assert!(own() == all && other() == all && bound().is_none());
+
+        next_turn();
+        let together = Together::hold(tid).expect("two processors");
+        assert_eq!(other().count(), 1);
+        drop(together);
+        assert!(own().count() == 1 && other() == all && bound().is_some());
+        drop(Together::hold(tid).expect("held again"));
+        (0..=LINGERING_TURNS).for_each(|_| next_turn());
+        assert!(own() == all && bound().is_none());
+
+        drop(Together::hold(tid).expect("held again"));
+        end_lingering();
+        assert!(own() == all && bound().is_none());
+        partner.kill().expect("kill");
+        partner.wait().expect("wait");
+    }
+
+    #[test]
     fn a_thread_made_by_one_that_stays_can_roam() {
         let before = sched_getaffinity(None).expect("a mask");
         assert!(stay_on(current()));
-        let child = std::thread::spawn(|| {
-            roam();
+        let processors = bound().expect("it stays");
+        let child = std::thread::spawn(move || {
+            roam_on(processors);
             sched_getaffinity(None).expect("a mask")
         });
         assert_eq!(child.join().expect("it ends"), before);

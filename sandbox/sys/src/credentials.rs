@@ -69,6 +69,18 @@ pub fn capabilities() -> Result<(u64, u64), Errno> {
     ))
 }
 
+/// Give the calling thread back what the process itself has: user and group 0 for file access and every permitted
+/// capability. A new thread begins with what the one that started it had taken on in a guest's name.
+pub fn act_as_self() -> Result<(), Errno> {
+    set_fsgid(0);
+    set_fsuid(0);
+    let (effective, permitted) = capabilities()?;
+    if effective == permitted {
+        return Ok(());
+    }
+    set_capabilities(permitted, permitted)
+}
+
 /// Keep the capability sets as they are when fsuid changes (`SECBIT_NO_SETUID_FIXUP`), so that
 /// [`set_capabilities`] alone decides. Needs CAP_SETPCAP.
 pub fn keep_capabilities_across_setuid() -> Result<(), Errno> {
@@ -90,4 +102,44 @@ pub fn keep_capabilities_across_setuid() -> Result<(), Errno> {
 /// Whether this thread has CAP_SYS_RESOURCE.
 pub fn can_raise_limits() -> bool {
     capabilities().is_ok_and(|(effective, _)| effective & (1 << 24) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ids for file access and effective capabilities, as proc_pid_status(5) has them.
+    fn taken_on() -> [String; 3] {
+        let status = std::fs::read_to_string("/proc/thread-self/status").expect("status");
+        let last = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name));
+            let field = line.and_then(|line| line.split_whitespace().last());
+            field.expect("a field").to_owned()
+        };
+        ["Uid:", "Gid:", "CapEff:"].map(last)
+    }
+
+    #[test]
+    fn a_thread_started_while_a_guest_is_served_acts_as_the_process() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let served = std::thread::spawn(|| {
+            let own = taken_on();
+            keep_capabilities_across_setuid().expect("a securebit");
+            set_fsgid(1000);
+            set_fsuid(1000);
+            let (_, permitted) = capabilities().expect("capabilities");
+            set_capabilities(permitted & 0xff, permitted).expect("fewer capabilities");
+            let started = std::thread::spawn(|| {
+                let inherited = taken_on();
+                act_as_self().expect("rights");
+                (inherited, taken_on())
+            });
+            let (inherited, after) = started.join().expect("it ends");
+            assert_ne!(inherited, own);
+            assert_eq!(after, own);
+        });
+        served.join().expect("it ends");
+    }
 }

@@ -14,7 +14,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use caisson_sys::affinity;
 use caisson_sys::namespace::{Namespaces, unshare};
 use caisson_sys::path::set_cwd;
 use rustix::fs::{Mode, OFlags};
@@ -27,6 +26,7 @@ use crate::kernel::Kernel;
 use crate::namespaces::File;
 use crate::servant::Servant;
 use crate::task::{Directory, Fs, Thread, lock};
+use crate::threads;
 use crate::transport::{Incoming, Transport};
 
 /// How many a container may have at a time: each copies all mounts.
@@ -99,23 +99,20 @@ impl Copier {
     fn start(kernel: &Arc<Kernel>) -> Result<Copier, Errno> {
         let kernel = kernel.clone();
         let (asked, wanted) = sync_channel::<(OwnedFd, SyncSender<_>)>(0);
-        std::thread::Builder::new()
-            .name("caisson-copier".into())
-            .stack_size(KEEPER_STACK_BYTES)
-            .spawn(move || {
-                let mut servant = Servant::enlist(&kernel);
-                for (mount, answer) in wanted {
-                    let copied = match &mut servant {
-                        Ok(servant) => servant
-                            .assume_self()
-                            .and_then(|()| clone_of(mount.as_fd(), OpenTreeFlags::AT_RECURSIVE)),
-                        Err(error) => Err(*error),
-                    };
-                    // Whoever asked waits for it.
-                    let _ = answer.send(copied);
-                }
-            })
-            .map_err(|_| Errno::AGAIN)?;
+        threads::start("caisson-copier", KEEPER_STACK_BYTES, move || {
+            let mut servant = Servant::enlist(&kernel);
+            for (mount, answer) in wanted {
+                let copied = match &mut servant {
+                    Ok(servant) => servant
+                        .assume_self()
+                        .and_then(|()| clone_of(mount.as_fd(), OpenTreeFlags::AT_RECURSIVE)),
+                    Err(error) => Err(*error),
+                };
+                // Whoever asked waits for it.
+                let _ = answer.send(copied);
+            }
+        })
+        .map_err(|_| Errno::AGAIN)?;
         Ok(Copier(asked))
     }
 
@@ -196,30 +193,23 @@ fn found(call: &Call<'_>, number: u64) -> Result<(Place, SyncSender<Job>), Errno
         .with_fs(|fs| (fs.root.clone(), fs.cwd.clone()));
     let (jobs, received) = sync_channel(0);
     let (ready, place) = sync_channel(1);
-    let stays = affinity::stays();
-    std::thread::Builder::new()
-        .name("caisson-mounts".into())
-        .stack_size(KEEPER_STACK_BYTES)
-        .spawn(move || {
-            if stays {
-                affinity::roam();
-            }
-            caisson_sys::signal::block_wake(false);
-            let mut servant = match Servant::enlist(&kernel) {
-                Ok(servant) => servant,
-                Err(error) => return drop(ready.send(Err(error))),
-            };
-            let place = enter_copy(&kernel, &mut servant, number, &root, &cwd);
-            let entered = place.is_ok();
-            // Nobody but the keeper may hold these, or the copied namespace would outlive its processes.
-            drop((root, cwd));
-            let told = ready.send(place).is_ok();
-            if entered && told {
-                keep(&kernel, servant, &received);
-                kernel.mounts().forget_namespace(number);
-            }
-        })
-        .map_err(|_| Errno::AGAIN)?;
+    threads::start("caisson-mounts", KEEPER_STACK_BYTES, move || {
+        caisson_sys::signal::block_wake(false);
+        let mut servant = match Servant::enlist(&kernel) {
+            Ok(servant) => servant,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        let place = enter_copy(&kernel, &mut servant, number, &root, &cwd);
+        let entered = place.is_ok();
+        // Nobody but the keeper may hold these, or the copied namespace would outlive its processes.
+        drop((root, cwd));
+        let told = ready.send(place).is_ok();
+        if entered && told {
+            keep(&kernel, servant, &received);
+            kernel.mounts().forget_namespace(number);
+        }
+    })
+    .map_err(|_| Errno::AGAIN)?;
     let place = place.recv().map_err(|_| Errno::AGAIN)??;
     Ok((place, jobs))
 }

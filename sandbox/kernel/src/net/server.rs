@@ -24,6 +24,7 @@ use rustix::net::{
 use super::message::{self, Decision, Header};
 use super::{diag, route};
 use crate::namespaces::Net;
+use crate::threads;
 
 /// Most guest sockets at a time; beyond that `ENFILE`.
 const ENDS: usize = 1024;
@@ -305,10 +306,7 @@ fn server() -> Result<&'static Server, Errno> {
         ready,
         ends: Mutex::default(),
     }));
-    std::thread::Builder::new()
-        .name("caisson-netlink".into())
-        .stack_size(STACK_BYTES)
-        .spawn(move || server.run())
+    threads::start("caisson-netlink", STACK_BYTES, move || server.run())
         .map_err(|_| Errno::AGAIN)?;
     *slot = Some(server);
     Ok(server)

@@ -2,10 +2,12 @@
 
 mod crowd;
 mod hold;
+mod homes;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
 
+use caisson_sys::affinity;
 use caisson_sys::notify::{Cloexec, Listener, Notification};
 use caisson_sys::passing;
 use caisson_sys::surgery::{self, ExecRegisters};
@@ -109,6 +111,7 @@ fn notification(call: &Incoming) -> Notification {
 
 impl Transport for Notify {
     fn receive(&self) -> Result<Option<Incoming>, Errno> {
+        affinity::next_turn();
         loop {
             self.crowd.settle();
             match self.receive_once()? {

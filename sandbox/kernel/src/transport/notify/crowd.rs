@@ -3,17 +3,20 @@
 //! Calls and answers wake on the waker's own processor, which is what makes a single guest's calls fast. But guests that
 //! call at the same time all end up on the processor of the one thread that serves them, while the others idle: two
 //! compilers share one processor. So while calls of different threads alternate quickly, two threads receive, each
-//! keeping to a processor of its own, and an answer leaves its caller on the processor where it was served first.
+//! keeping to a processor of its own, and an answer leaves its caller on the processor where it belongs (module
+//! `homes`).
 //!
 //! Not always, because every call wakes all who receive: with a second receiver a lone guest's call costs twice as much.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use caisson_sys::affinity;
 use caisson_sys::notify::{Listener, WakeUp};
 use caisson_sys::signal;
 use rustix::io::Errno;
+
+use super::homes::{Homes, Side};
 
 /// How many calls are looked at together.
 const WINDOW: u32 = 64;
@@ -28,8 +31,6 @@ const LONGEST_WINDOW: Duration = Duration::from_millis(15);
 /// One up for each crowded window, one down for each other: at `BEGIN` the second receiver comes, at 0 it goes.
 const BEGIN: u32 = 2;
 const HIGHEST: u32 = 6;
-/// Callers that are told apart, by thread id.
-const HOMES: usize = 512;
 
 /// No assistant, none wanted.
 const NONE: i32 = 0;
@@ -52,8 +53,7 @@ pub(super) struct Crowd {
     assistant: AtomicI32,
     /// Where it runs.
     cpu: AtomicU32,
-    /// One more than the processor where calls of a thread are answered.
-    homes: [AtomicU16; HOMES],
+    homes: Homes,
 }
 
 impl std::fmt::Debug for Crowd {
@@ -77,7 +77,7 @@ impl Crowd {
             on: AtomicBool::new(false),
             assistant: AtomicI32::new(NONE),
             cpu: AtomicU32::new(0),
-            homes: [const { AtomicU16::new(0) }; HOMES],
+            homes: Homes::new(),
         }
     }
 
@@ -99,6 +99,7 @@ impl Crowd {
         let took_ns = now_ns.saturating_sub(self.window_ns.swap(now_ns, Ordering::Relaxed));
         let quick = took_ns < LONGEST_WINDOW.as_nanos() as u64;
         let many = if self.is_on() {
+            self.homes.balance();
             ENOUGH_CHANGES
         } else {
             MANY_CHANGES
@@ -130,9 +131,7 @@ impl Crowd {
                 .compare_exchange(NONE, WANTED, Ordering::AcqRel, Ordering::Relaxed);
         if asked.is_ok() {
             self.cpu.store(cpu as u32, Ordering::Relaxed);
-            for home in &self.homes {
-                home.store(0, Ordering::Relaxed);
-            }
+            self.homes.clear();
             self.on.store(true, Ordering::Release);
         }
     }
@@ -202,22 +201,20 @@ impl Crowd {
         if !self.is_on() {
             return send();
         }
-        let here = affinity::current() as u16 + 1;
-        let home = &self.homes[tid as usize % HOMES];
-        match home.load(Ordering::Relaxed) {
-            0 => home.store(here, Ordering::Relaxed),
-            known if known == here => {}
-            _ => {
-                // The flag is the listener's: what others send meanwhile wakes where the scheduler likes, too.
-                let away = listener.set_wake_up(WakeUp::Anywhere).is_ok();
-                let sent = send();
-                if away {
-                    listener.set_wake_up(WakeUp::OnThisCpu).ok();
-                }
-                return sent;
-            }
+        let here = match affinity::current() as u32 == self.cpu.load(Ordering::Relaxed) {
+            true => Side::Assistant,
+            false => Side::First,
+        };
+        if self.homes.of(tid) == here {
+            return send();
         }
-        send()
+        // The flag is the listener's: what others send meanwhile wakes where the scheduler likes, too.
+        let away = listener.set_wake_up(WakeUp::Anywhere).is_ok();
+        let sent = send();
+        if away {
+            listener.set_wake_up(WakeUp::OnThisCpu).ok();
+        }
+        sent
     }
 }
 

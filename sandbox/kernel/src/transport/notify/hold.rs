@@ -1,13 +1,13 @@
 //! Whether it pays to keep guest and server on one processor while a descriptor is donated.
 //!
 //! Where another processor idles it does: each of the two wake-ups of `ADDFD` would go there and cost tens of
-//! microseconds. Where all are busy nobody is moved, and the six system calls of [`Together`] are for nothing. Nothing
+//! microseconds. Where all are busy nobody is moved, and the system calls of [`Together`] are for nothing. Nothing
 //! tells which is the case but the time that a donation takes.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use caisson_sys::affinity::Together;
+use caisson_sys::affinity::{self, Together};
 
 /// A donation that takes longer has gone to another processor (a quick one takes about 8 us, such a one 60 and more).
 const SLOW: Duration = Duration::from_micros(30);
@@ -39,6 +39,7 @@ impl Hold {
             let _together = Together::hold(tid);
             return donate();
         }
+        affinity::end_lingering();
         let begun = Instant::now();
         let done = donate();
         self.took(begun.elapsed());

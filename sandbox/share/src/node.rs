@@ -27,6 +27,9 @@ pub(crate) struct Key {
     mount: u64,
     device: (u32, u32),
     inode: u64,
+    /// When a symbolic link was made, as far as its file system knows: guests keep what is in it, and a number of an inode is
+    /// given out again. What other files are made of may change, when they are written to on an overlay.
+    made: Option<(i64, u32)>,
 }
 
 /// A file of the host, whatever its type.
@@ -42,12 +45,14 @@ impl Node {
     /// Takes what `fd`, an `O_PATH` descriptor, names.
     pub(crate) fn new(fd: OwnedFd, coherence: Coherence) -> Result<(Node, Stat), Errno> {
         let stat = stat(fd.as_fd())?;
+        let kind = FileType::from_raw_mode(stat.stx_mode.into());
+        let made = (stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec);
         let key = Key {
             mount: stat.stx_mnt_id,
             device: (stat.stx_dev_major, stat.stx_dev_minor),
             inode: stat.stx_ino,
+            made: (kind == FileType::Symlink).then_some(made),
         };
-        let kind = FileType::from_raw_mode(stat.stx_mode.into());
         let node = Node {
             fd,
             key,
@@ -101,7 +106,7 @@ impl Node {
         }
     }
 
-    fn valid(&self) -> Validity {
+    pub(crate) fn valid(&self) -> Validity {
         match self.coherence {
             Coherence::Live => LIVE_VALID,
             Coherence::Own => OWN_VALID,
@@ -136,6 +141,6 @@ fn own_path(fd: BorrowedFd<'_>) -> CString {
 }
 
 fn stat(fd: BorrowedFd<'_>) -> Result<Statx, Errno> {
-    let what = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+    let what = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID | StatxFlags::BTIME;
     statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, what)
 }

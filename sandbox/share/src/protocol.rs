@@ -69,6 +69,7 @@ const FEATURES: u32 = {
     const READDIRPLUS_AUTO: u32 = 1 << 14;
     const ASYNC_DIO: u32 = 1 << 15;
     const PARALLEL_DIROPS: u32 = 1 << 18;
+    const CACHE_SYMLINKS: u32 = 1 << 23;
     const HANDLE_KILLPRIV_V2: u32 = 1 << 28;
     ASYNC_READ
         | ATOMIC_O_TRUNC
@@ -78,6 +79,7 @@ const FEATURES: u32 = {
         | READDIRPLUS_AUTO
         | ASYNC_DIO
         | PARALLEL_DIROPS
+        | CACHE_SYMLINKS
         | SUBMOUNTS
         | HANDLE_KILLPRIV_V2
 };
@@ -324,6 +326,18 @@ pub(crate) struct Attributes {
 }
 
 const SECOND_NS: u64 = 1_000_000_000;
+
+impl Validity {
+    /// `struct fuse_entry_out` of a name that is not there: it has node 0.
+    pub(crate) fn absence(self, reply: &mut Reply) {
+        let nothing = Attributes {
+            stat: Stat::default(),
+            valid: self,
+            submount: false,
+        };
+        nothing.entry(0, reply);
+    }
+}
 
 impl Attributes {
     /// `struct fuse_entry_out`; bytes of it are [`ENTRY_BYTES`].

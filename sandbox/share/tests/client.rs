@@ -4,10 +4,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use caisson_share::Server;
 use caisson_sys::namespace::{Namespaces, unshare};
@@ -18,13 +21,20 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
 };
 
+/// Longer than a guest believes anything of a container's root file system.
+const BELIEVED: Duration = Duration::from_millis(1200);
+
 /// As many as the program has.
 const THREADS: usize = 4;
 
 /// A mount of a server with shares, in a mount namespace of the calling thread's and its children's.
 struct Client {
     folder: tempfile::TempDir,
+    asked: Arc<Asked>,
 }
+
+/// How many requests there were of each kind.
+type Asked = [AtomicUsize; 64];
 
 impl Client {
     /// The share `own` is like a container's root file system, `live` like a volume of it.
@@ -39,6 +49,7 @@ impl Client {
         std::env::set_current_dir("/proc/self/fd").expect("/proc");
         let folder = tempfile::tempdir().expect("a directory");
         let server = Arc::new(Server::new(descriptors));
+        let asked: Arc<Asked> = Arc::new(std::array::from_fn(|_| AtomicUsize::new(0)));
         for (name, coherence) in [("own", Coherence::Own), ("live", Coherence::Live)] {
             let host = folder.path().join("host").join(name);
             fs::create_dir_all(&host).expect("a directory");
@@ -61,9 +72,10 @@ impl Client {
         mount("server", &guest, "fuse", MountFlags::empty(), &*options).expect("a FUSE mount");
         for _ in 0..THREADS {
             let (device, server) = (Arc::clone(&device), Arc::clone(&server));
-            thread::spawn(move || serve(&device, &server));
+            let asked = Arc::clone(&asked);
+            thread::spawn(move || serve(&device, &server, &asked));
         }
-        Client { folder }
+        Client { folder, asked }
     }
 
     /// As the host sees it.
@@ -75,6 +87,18 @@ impl Client {
     fn guest(&self, name: &str) -> PathBuf {
         self.folder.path().join("guest").join(name)
     }
+
+    /// How many requests of this kind, `FUSE_*` of linux/fuse.h, a script makes that is run in the guest's view of a share.
+    fn cost(&self, share: &str, kind: usize, script: &str) -> usize {
+        let asked = || self.asked[kind].load(Ordering::Relaxed);
+        let before = asked();
+        let status = Command::new("sh")
+            .args(["-c", script])
+            .current_dir(self.guest(share))
+            .status();
+        assert!(status.expect("sh runs").success(), "{script}");
+        asked() - before
+    }
 }
 
 impl Drop for Client {
@@ -84,7 +108,7 @@ impl Drop for Client {
     }
 }
 
-fn serve(device: &File, server: &Server) {
+fn serve(device: &File, server: &Server, asked: &Asked) {
     let room = MAX_FUSE_BYTES as u32;
     let mut message = vec![0; MAX_FUSE_BYTES];
     let mut device_out = device;
@@ -95,6 +119,9 @@ fn serve(device: &File, server: &Server) {
             Err(Errno::INTR | Errno::NOENT) => continue,
             Err(_) => return,
         };
+        if let Some(count) = asked.get(usize::from(message[4])) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         let header = RequestHeader { tag: 1, room };
         let packet = [&header.to_bytes(), &message[..length]].concat();
         let answer = server.serve(&packet, Vec::new()).expect("an answer");
@@ -168,9 +195,47 @@ fn what_is_mounted_in_a_share_stays() {
         for number in 0..300 {
             fs::write(parent.join(number.to_string()), "").expect("a file");
         }
-        // Longer than a name is believed.
-        thread::sleep(std::time::Duration::from_millis(1200));
+        thread::sleep(BELIEVED);
         assert_eq!(fs::read_dir(&parent).expect("the share").count(), 301);
         assert!(place.join("mounted").exists(), "{share}");
+    }
+}
+
+/// What a walk meets again and again, as it does in merged directories and along search paths.
+#[test]
+fn links_and_absent_names_are_asked_for_once() {
+    const LOOKUP: usize = 1;
+    const READLINK: usize = 5;
+    const AGAIN: &str = "for i in 1 2 3 4 5 6 7 8; do";
+    let client = Client::new(1024);
+    for share in ["own", "live"] {
+        let host = client.host(share);
+        fs::create_dir(host.join("first")).expect("a directory");
+        fs::write(host.join("first/name"), "first").expect("a file");
+        symlink("first", host.join("link")).expect("a link");
+        let script = format!("{AGAIN} [ $(cat link/name) = first ] || exit 1; done");
+        assert_eq!(client.cost(share, READLINK, &script), 1, "{share}");
+        // Another link is read, also one that has the number of the one before.
+        fs::create_dir(host.join("second")).expect("a directory");
+        fs::write(host.join("second/name"), "second").expect("a file");
+        fs::remove_file(host.join("link")).expect("removed");
+        symlink("second", host.join("link")).expect("a link");
+        thread::sleep(BELIEVED);
+        client.cost(share, READLINK, "[ $(cat link/name) = second ]");
+    }
+    let absent = format!("{AGAIN} [ ! -e absent ] || exit 1; done");
+    // The name of the share may be asked for as well.
+    assert!(client.cost("own", LOOKUP, &absent) <= 2);
+    assert!(client.cost("live", LOOKUP, &absent) >= 8);
+    for share in ["own", "live"] {
+        fs::write(client.host(share).join("absent"), "").expect("a file");
+        if share == "own" {
+            thread::sleep(BELIEVED);
+        }
+        client.cost(share, LOOKUP, "[ -e absent ]");
+        let made = client.guest(share).join("made");
+        assert!(!made.exists());
+        fs::write(&made, "").expect("a file");
+        assert!(made.exists());
     }
 }

@@ -1,5 +1,6 @@
 //! Names in directories: looked up, made, moved and removed.
 
+use caisson_wire::share::Coherence;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, RenameFlags, makedev};
 use rustix::io::Errno;
 
@@ -15,7 +16,14 @@ impl Server {
             return self.lookup_share(name, reply);
         }
         let parent = self.file(request.node)?;
-        self.tell_child((request.node, &parent), name, reply)
+        match self.tell_child((request.node, &parent), name, reply) {
+            // For as long as a name that is there.
+            Err(Errno::NOENT) if parent.coherence == Coherence::Own => {
+                parent.valid().absence(reply);
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     fn lookup_share(&self, name: &[u8], reply: &mut Reply) -> Result<(), Errno> {

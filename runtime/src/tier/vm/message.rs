@@ -100,7 +100,11 @@ impl Description {
         let mounts = Share::of_mounts(id, &from.state.bundle, spec)?;
         let membership = pod::membership(from)?;
         let vcpus = match &membership {
-            Some(membership) => usage::machine_in(&membership.folder)?.vcpus,
+            Some(membership) => {
+                let machine = usage::machine_in(&membership.folder)?;
+                usage::check_processors(&machine, &spec.linux.resources)?;
+                machine.vcpus
+            }
             None => size::vcpus(&limits),
         };
         Ok(Description {

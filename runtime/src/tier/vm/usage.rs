@@ -115,7 +115,10 @@ pub(super) fn limit(entry: &Entry, limits: &Resources) -> Result<(), RuntimeErro
 }
 
 /// A quota is worth no more than the processors that the machine was made with.
-fn check_processors(config: &caisson_vmm::Config, limits: &Resources) -> Result<(), RuntimeError> {
+pub(super) fn check_processors(
+    config: &caisson_vmm::Config,
+    limits: &Resources,
+) -> Result<(), RuntimeError> {
     let Some(quota) = limits.cpu.quota.filter(|quota| *quota > 0) else {
         return Ok(());
     };

@@ -168,12 +168,37 @@ fn limits_each_of_its_members() {
     let second = limits(&member, "vm-member");
     assert_eq!(second, "95000 100000\n79\n0\n41943040\n40\n");
     assert_eq!(limits(&owner, "vm-owner"), own);
+    refuses_more_processors(&owner, &network);
     measures_and_kills(&owner, &member);
     pauses(&owner, &member);
     ends_alone(&owner, &member);
     owner.done(&["delete", "-f", "vm-owner"]);
     owner.assert_nothing_left("vm-owner");
     network.assert_clean();
+}
+
+/// Than the machine has, for one that is made as for one that runs.
+fn refuses_more_processors(owner: &Bundle, network: &Namespace) {
+    let large = Bundle::new(&["true"], |config| {
+        network.join(config);
+        mark(config, "container", "vm-owner");
+        config["linux"]["resources"]["cpu"] = json!({"quota": 150_000, "period": 100_000});
+    });
+    let large = large.beside(owner);
+    for command in [
+        &["run", "vm-large"][..],
+        &["update", "--cpu-quota", "150000", "vm-member"],
+    ] {
+        let output = large.run(command);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success()
+                && said.contains("linux.resources.cpu.quota")
+                && said.contains("is worth 2 processors"),
+            "{command:?}: {said}"
+        );
+    }
+    assert!(!owner.path("state").join("vm-large").exists());
 }
 
 fn measures_and_kills(owner: &Bundle, member: &Bundle) {

@@ -21,9 +21,10 @@ use crate::cgroup::Cgroup;
 
 /// `noxsaves`: nested virtualisation may lack it while the processor claims it. `numdummies`: no interface that the pod
 /// does not have. `memhp`, `memory_hotplug`: memory that comes later is used at once, and most of it in such a way that it can
-/// go again.
+/// go again. `init_on_alloc`: kernels of distributions write zeros to all pages of a block that they are about to give back, and
+/// the host, which has lowered its limit by then, would have to find memory for them.
 const CMDLINE: &str = "console=ttyS0 quiet reboot=k panic=-1 random.trust_cpu=on noxsaves dummy.numdummies=0 \
-     memhp_default_state=online memory_hotplug.online_policy=auto-movable";
+     memhp_default_state=online memory_hotplug.online_policy=auto-movable init_on_alloc=0";
 
 /// The lowest address that is a guest's. Each monitor has a socket of its own, so all guests may have the same.
 const GUEST_CID: u32 = 3;

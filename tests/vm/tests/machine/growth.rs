@@ -1,11 +1,12 @@
 //! Memory that a machine gets while it runs, and gives back.
 
 use caisson_vm_tests::guest::Guest;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Case;
 use crate::balloon::{resident_mib, wait};
 use crate::container::Bundle;
+use crate::kernel;
 
 /// For the machine alone.
 pub(crate) const CASES: &[Case] = &[
@@ -13,7 +14,14 @@ pub(crate) const CASES: &[Case] = &[
     ("growth_costs_nothing_before", costs_nothing_before),
 ];
 /// With containers in it.
-pub(crate) const CONTAINER_CASES: &[Case] = &[("growth_update", update)];
+pub(crate) const CONTAINER_CASES: &[Case] = &[
+    ("growth_update", || update(None)),
+    ("growth_update_debian", || {
+        if let Some(annotations) = kernel::annotations() {
+            update(Some(annotations));
+        }
+    }),
+];
 
 fn total_mib(meminfo: &str) -> u64 {
     let line = meminfo
@@ -93,8 +101,11 @@ fn costs_nothing_before() {
     assert!(with.0 < without.0 + 8, "{without:?} and {with:?}");
 }
 
-fn update() {
+fn update(annotations: Option<Value>) {
     let bundle = Bundle::new(&["sleep", "1000"], |config| {
+        if let Some(annotations) = annotations {
+            config["annotations"] = annotations;
+        }
         config["linux"]["resources"]["memory"] = json!({"limit": 128 << 20});
         let mounts = config["mounts"].as_array_mut().expect("mounts");
         mounts.push(json!({

@@ -80,7 +80,7 @@ fn add_modules(initrd: &Path) {
 }
 
 /// Of a container that is to have this kernel.
-fn annotations() -> Option<Value> {
+pub(crate) fn annotations() -> Option<Value> {
     let files = files()?;
     Some(json!({
         "dev.caisson.vm.kernel": files.join("vmlinuz"),

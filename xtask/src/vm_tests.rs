@@ -67,10 +67,6 @@ const PARTS: &[Part] = &[
                 "start_and_exec_answer_when_the_program_is_in_place",
                 "the guest's processes have no number on the host",
             ),
-            (
-                "containers_of_a_pod_share_namespaces_by_path",
-                "containers of one machine have their states in one folder",
-            ),
         ],
     },
     Part {

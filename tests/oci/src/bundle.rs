@@ -43,6 +43,8 @@ fn give(path: &Path) {
 pub struct Bundle {
     pub runtime: Runtime,
     pub folder: PathBuf,
+    /// Where the runtime keeps its state.
+    state: PathBuf,
     /// Unique on this machine; also the name of the container's cgroup.
     pub id: String,
     pub config: Value,
@@ -140,6 +142,7 @@ impl Bundle {
         config["process"]["args"] = json!(["sh", "-c", script]);
         Bundle {
             runtime,
+            state: folder.join("state"),
             folder,
             id,
             config,
@@ -161,8 +164,15 @@ impl Bundle {
         give(&self.rootfs());
     }
 
+    /// Keep the state in the same folder as the other's: containers of a pod.
+    #[must_use]
+    pub fn beside(mut self, other: &Bundle) -> Bundle {
+        self.state = other.root();
+        self
+    }
+
     pub fn root(&self) -> PathBuf {
-        self.folder.join("state")
+        self.state.clone()
     }
 
     pub fn rootfs(&self) -> PathBuf {

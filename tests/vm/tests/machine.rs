@@ -18,6 +18,8 @@ mod guest_files;
 mod jail;
 #[path = "machine/kernel.rs"]
 mod kernel;
+#[path = "machine/liar.rs"]
+mod liar;
 #[path = "machine/net.rs"]
 mod net;
 #[path = "machine/network.rs"]
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
             container::CASES,
             growth::CONTAINER_CASES,
             kernel::CASES,
+            liar::CASES,
             guest_files::CASES,
             network::CASES,
             pod::CASES,

@@ -1,5 +1,5 @@
 //! Kernels, ramdisks and root file systems that are not what they should be: each is an error in a stated time, and
-//! nothing is left. Agents that lie are tested beside the runtime's session with them.
+//! nothing is left. Agents that lie are in `liar`, and beside the runtime's session with them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

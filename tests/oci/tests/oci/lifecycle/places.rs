@@ -11,7 +11,8 @@ fn containers_of_a_pod_share_namespaces_by_path() {
     pod.caisson(&["run", "-d", &pod.id]).succeeded();
     let mut member = Bundle::new(
         "hostname; cat /proc/net/dev | grep -c lo:; cd /proc/sys; cat kernel/shm_rmid_forced fs/mqueue/msg_max",
-    );
+    )
+    .beside(&pod);
     let pid = pod.pid();
     for namespace in member.config["linux"]["namespaces"]
         .as_array_mut()
@@ -29,7 +30,7 @@ fn containers_of_a_pod_share_namespaces_by_path() {
     let text = member.run().succeeded().stdout;
     assert_eq!(text, "caisson\n1\n1\n100\n");
     let own = |kind: &str, pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok();
-    let mut other = Bundle::new("sleep 600");
+    let mut other = Bundle::new("sleep 600").beside(&pod);
     other.config["linux"]["namespaces"] = member.config["linux"]["namespaces"].clone();
     other.config["hostname"] = json!("");
     other.caisson(&["run", "-d", &other.id]).succeeded();

@@ -13,7 +13,8 @@ pub mod table;
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use caisson_sys::file::{StatxRequest, statx_at};
 use caisson_sys::mount_attributes::{Attributes, is_attached};
@@ -25,6 +26,7 @@ use namespace::Copier;
 pub use namespace::{Namespace, copy as copy_namespace, within};
 
 use crate::call::Call;
+use crate::proc::Changes;
 use crate::task::{Directory, lock};
 
 /// How many mounts guests may have at a time in one namespace: each takes memory of the host's kernel.
@@ -54,6 +56,10 @@ pub struct Mounts {
     namespaces: Mutex<Numbers>,
     present: Vec<(&'static str, OwnedFd)>,
     copier: OnceLock<Copier>,
+    /// How often mounts of the container's own namespace have changed.
+    events: AtomicU64,
+    /// The same of all, for those who wait for it.
+    pub changes: Arc<Changes>,
 }
 
 /// The mount namespaces other than the container's own that there are, by number.
@@ -104,12 +110,27 @@ impl Mounts {
             made: Mutex::default(),
             namespaces: Mutex::default(),
             copier: OnceLock::new(),
+            events: AtomicU64::default(),
+            changes: Arc::default(),
             covers: covers
                 .iter()
                 .filter_map(|path| cover(root.as_fd(), path, &rows))
                 .collect(),
             present: PRESENT.iter().filter_map(open).collect(),
         })
+    }
+
+    /// A guest has changed a mount in this namespace, or in the container's own.
+    pub fn changed(&self, namespace: Option<&Namespace>) {
+        let events = namespace.map_or(&self.events, |namespace| &namespace.events);
+        events.fetch_add(1, Ordering::AcqRel);
+        self.changes.happened();
+    }
+
+    /// How often that has happened.
+    pub fn events(&self, namespace: Option<&Namespace>) -> u64 {
+        let events = namespace.map_or(&self.events, |namespace| &namespace.events);
+        events.load(Ordering::Acquire)
     }
 
     pub fn enabled(&self) -> bool {

@@ -4,8 +4,10 @@
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -351,6 +353,59 @@ static void threaded(void) {
     T("threaded_names", setns, file_of(getpid(), "uts"), CLONE_NEWUTS);
 }
 
+static void polled(const char *tag, int fd, int ms) {
+    struct pollfd one = {.fd = fd, .events = POLLPRI};
+    int count = poll(&one, 1, ms);
+    say("poll", tag, "%d pri=%d err=%d", count, !!(one.revents & POLLPRI), !!(one.revents & POLLERR));
+}
+
+/* News of mounts, of the namespace that a file lists. */
+static void news(void) {
+    int info = open("/proc/self/mountinfo", O_RDONLY), list = open("/proc/self/mounts", O_RDONLY), status;
+    struct pollfd all = {.fd = info, .events = POLLIN | POLLOUT | POLLPRI};
+    poll(&all, 1, 0);
+    say("poll", "readable", "%x", all.revents);
+    all.fd = open("/proc/self/stat", O_RDONLY);
+    poll(&all, 1, 0);
+    say("poll", "others", "%x", all.revents);
+    polled("none", info, 0);
+    mount("t", "/mnt", "tmpfs", 0, NULL);
+    polled("mounted", info, 0);
+    polled("once", info, 0);
+    polled("other_file", list, 0);
+    polled("other_file_once", list, 0);
+    pid_t child = fork();
+    if (child == 0) {
+        millis(100);
+        _exit(umount2("/mnt", 0) ? errno : 0);
+    }
+    polled("waited", info, 10000);
+    waitpid(child, &status, 0);
+    say("umount2", "waited", "%s", ended(status));
+    polled("waited_once", info, 0);
+    polled("late", list, 0);
+    int set = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLPRI | EPOLLERR};
+    epoll_ctl(set, EPOLL_CTL_ADD, info, &event);
+    say("epoll_wait", "none", "%d", epoll_wait(set, &event, 1, 0));
+    child = fork();
+    if (child == 0) {
+        millis(100);
+        _exit(mount("t", "/mnt", "tmpfs", 0, NULL) ? errno : 0);
+    }
+    int count = epoll_wait(set, &event, 1, 10000);
+    say("epoll_wait", "news", "%d pri=%d", count, !!(event.events & EPOLLPRI));
+    waitpid(child, &status, 0);
+    polled("elsewhere_before", list, 0);
+    child = apart(CLONE_NEWNS);
+    polled("elsewhere", list, 0);
+    let_go(child);
+    umount2("/mnt", 0);
+    T("failed", umount2, "/mnt/none", 0);
+    polled("unmounted", list, 0);
+    polled("failed", list, 0);
+}
+
 /* Those that come later are in the namespaces of their makers, and programs of others make and find them. */
 static void programs(void) {
     pid_t child = apart(CLONE_NEWNS | CLONE_NEWUTS);
@@ -403,6 +458,7 @@ FAMILY(spaces) {
         SECTION(network);
         SECTION(network_by_clone);
         SECTION(threaded);
+        SECTION(news);
         SECTION(programs);
         SECTION(many);
     }

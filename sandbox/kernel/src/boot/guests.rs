@@ -10,8 +10,8 @@ use nix::errno::Errno;
 use crate::ipc::Object;
 use crate::kernel::Kernel;
 use crate::proc::{
-    CapabilityMasks, Guests, Ids, Load, Network, Owner, ProcessFacts, ServerHandle, SystemFacts,
-    ThreadNames, Walker,
+    CapabilityMasks, Changes, Guests, Ids, Load, Network, Owner, ProcessFacts, ServerHandle,
+    SystemFacts, ThreadNames, Walker,
 };
 use crate::system::Names;
 use crate::task::{MARK_RESOURCE, Process, Thread, lock};
@@ -133,6 +133,19 @@ impl Guests for View {
         let table = &self.kernel.get()?.table;
         let inode = |process: &Process, _: &Thread| crate::namespaces::inode_of(process, kind);
         table.with_guest_process(pid as i32, inode).flatten()
+    }
+
+    fn mount_events(&self, pid: u32) -> u64 {
+        let Some(kernel) = self.kernel.get() else {
+            return 0;
+        };
+        let own = |process: &Process, _: &Thread| process.with_fs(|fs| fs.mounts.clone());
+        let namespace = kernel.table.with_guest_process(pid as i32, own).flatten();
+        kernel.mounts().events(namespace.as_deref())
+    }
+
+    fn mount_changes(&self) -> Option<Arc<Changes>> {
+        Some(self.kernel.get()?.mounts().changes.clone())
     }
 
     fn network(&self, pid: u32) -> Option<Arc<dyn Network>> {

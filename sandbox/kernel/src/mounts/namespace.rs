@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -49,6 +50,8 @@ pub struct Namespace {
     root: Mutex<Arc<Directory>>,
     /// That of the host's namespace in /proc/PID/ns.
     pub file: File,
+    /// How often its mounts have changed.
+    pub events: AtomicU64,
     jobs: SyncSender<Job>,
 }
 
@@ -153,6 +156,7 @@ pub fn copy(call: &mut Call<'_>) -> Result<Fs, Errno> {
         keeper: place.keeper,
         root: Mutex::new(place.root.clone()),
         file: place.file,
+        events: AtomicU64::default(),
         jobs,
     });
     call.kernel.namespaces.add_mounts(&namespace)?;

@@ -143,7 +143,7 @@ fn start<T: Tree>(
                 None => open_device()?,
             };
             mount_device(&target, name, how.flags, &device)?;
-            let server = Arc::new(Server::new(device, tree));
+            let server = Server::new(device, tree);
             let others = (1..threads)
                 .map(|_| another(name, &server))
                 .collect::<io::Result<Vec<_>>>();

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::host;
 use super::inode::{self, Node};
 use super::names::Names;
+use super::poll::Changes;
 use super::process;
 use super::sys_tree::SYSCTLS;
 use super::system;
@@ -418,6 +419,15 @@ impl Tree for ProcTree {
             node => process::list(&self.context, node)?,
         };
         Ok(tree::with_dots(number, items))
+    }
+
+    fn mount_events(&self, number: u64) -> Option<u64> {
+        let pid = process::lister_of_mounts(Node::from_number(number)?)?;
+        Some(self.context.guests.mount_events(pid))
+    }
+
+    fn mount_changes(&self) -> Option<Arc<Changes>> {
+        self.context.guests.mount_changes()
     }
 
     fn creation_error(&self) -> Errno {

@@ -9,7 +9,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use nix::errno::Errno;
 
@@ -42,10 +42,13 @@ impl Worker {
 }
 
 pub(super) struct Server<T> {
-    device: OwnedFd,
-    tree: T,
+    pub(super) device: OwnedFd,
+    pub(super) tree: T,
     turn: Mutex<Turn>,
-    handles: Mutex<Handles>,
+    pub(super) handles: Mutex<Handles>,
+    pub(super) own: Weak<Server<T>>,
+    /// A thread tells those who poll.
+    pub(super) is_told: Mutex<bool>,
 }
 
 /// Who works, and what waits for it.
@@ -56,17 +59,21 @@ struct Turn {
 }
 
 #[derive(Default)]
-struct Handles {
+pub(super) struct Handles {
     next: u64,
     kept: usize,
-    open: HashMap<u64, Handle>,
+    pub(super) open: HashMap<u64, Handle>,
 }
 
-enum Handle {
+pub(super) enum Handle {
     File {
         node: u64,
         opener: Opener,
         content: Option<Vec<u8>>,
+        /// The news of mounts that its readers know of.
+        seen: u64,
+        /// The host kernel's number for who polls it.
+        waiter: Option<u64>,
     },
     Directory {
         node: u64,
@@ -74,18 +81,20 @@ enum Handle {
     },
 }
 
-fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
+pub(super) fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T: Tree> Server<T> {
-    pub(super) fn new(device: OwnedFd, tree: T) -> Server<T> {
-        Server {
+    pub(super) fn new(device: OwnedFd, tree: T) -> Arc<Server<T>> {
+        Arc::new_cyclic(|own| Server {
             device,
             tree,
             turn: Mutex::default(),
             handles: Mutex::default(),
-        }
+            own: own.clone(),
+            is_told: Mutex::default(),
+        })
     }
 
     /// Serves until the mount is gone.
@@ -188,6 +197,7 @@ impl<T: Tree> Server<T> {
             op::OPENDIR => self.open_directory(request),
             op::READDIR => self.read_directory(request),
             op::LISTXATTR => wire::no_attribute_names(request),
+            op::POLL => self.poll(request),
             op::STATFS => Ok(wire::statfs()),
             op::CREATE | op::MKNOD | op::MKDIR | op::SYMLINK => Err(self.tree.creation_error()),
             op::UNLINK | op::RMDIR | op::RENAME | op::RENAME2 | op::LINK => Err(Errno::EPERM),
@@ -227,6 +237,8 @@ impl<T: Tree> Server<T> {
             node: request.node,
             opener,
             content: None,
+            seen: self.tree.mount_events(request.node).unwrap_or(0),
+            waiter: None,
         });
         Ok(wire::opened(handle, wire::FOPEN_DIRECT_IO))
     }
@@ -272,6 +284,7 @@ impl<T: Tree> Server<T> {
                 node,
                 opener,
                 content,
+                ..
             }) = open.get_mut(&read.handle)
             else {
                 return Err(Errno::EBADF);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
+use super::poll::Changes;
 use super::view::{Ids, Walker};
 use super::wire::{Attributes, Item};
 
@@ -52,6 +53,14 @@ pub(super) trait Tree: Send + Sync + 'static {
     fn content(&self, node: u64, opener: &Opener) -> Result<Vec<u8>, Errno>;
     fn write(&self, node: u64, opener: &Opener, caller: &Caller, data: &[u8]) -> Result<(), Errno>;
     fn list(&self, node: u64) -> Result<Vec<Item>, Errno>;
+    /// How often mounts have changed that this file lists; `None` for files that list none.
+    fn mount_events(&self, node: u64) -> Option<u64> {
+        let _ = node;
+        None
+    }
+    fn mount_changes(&self) -> Option<Arc<Changes>> {
+        None
+    }
     /// What creating a name gives: procfs and sysfs differ.
     fn creation_error(&self) -> Errno;
     /// The walk of an app kernel thread.

@@ -12,6 +12,7 @@ use caisson_sys::sysv::Kind;
 use caisson_sys::user_namespace;
 use nix::errno::Errno;
 
+use super::poll::Changes;
 use super::process::ThreadNames;
 use super::system::Load;
 use crate::ipc::Object;
@@ -74,6 +75,17 @@ pub trait Guests: Send + Sync + 'static {
     /// /proc/PID/ns.
     fn namespace(&self, pid: u32, kind: &str) -> Option<u64> {
         let _ = (pid, kind);
+        None
+    }
+
+    /// How often the mounts that process `pid` sees have changed.
+    fn mount_events(&self, pid: u32) -> u64 {
+        let _ = pid;
+        0
+    }
+
+    /// What happens when they change.
+    fn mount_changes(&self) -> Option<Arc<Changes>> {
         None
     }
 

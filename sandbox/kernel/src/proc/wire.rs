@@ -4,7 +4,7 @@
 //! every field is read with bounds checks and a short message is an error, never a panic.
 
 use std::io::IoSlice;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 
@@ -33,6 +33,7 @@ pub(super) mod op {
     pub(crate) const CREATE: u32 = 35;
     pub(crate) const INTERRUPT: u32 = 36;
     pub(crate) const DESTROY: u32 = 38;
+    pub(crate) const POLL: u32 = 40;
     pub(crate) const BATCH_FORGET: u32 = 42;
     pub(crate) const MKNOD: u32 = 8;
     pub(crate) const MKDIR: u32 = 9;
@@ -363,6 +364,21 @@ pub(super) fn statfs() -> Vec<u8> {
         .u32(4096)
         .zeros(28)
         .done()
+}
+
+/// Wakes who polls a file: `FUSE_NOTIFY_POLL`, with the host kernel's number for it. ENOENT: it is closed.
+pub(super) fn wake_poll(device: &OwnedFd, waiter: u64) -> Result<(), Errno> {
+    const NOTIFY_POLL: u32 = 1;
+    let message = Body::default()
+        .u32(24)
+        .u32(NOTIFY_POLL)
+        .u64(0)
+        .u64(waiter)
+        .done();
+    match nix::unistd::write(device, &message) {
+        Ok(_) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Sends one reply. ENOENT means that the caller was killed meanwhile and is no error.

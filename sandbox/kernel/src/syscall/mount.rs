@@ -36,18 +36,30 @@ struct Request {
 }
 
 pub fn mount(call: &mut Call<'_>) -> Result<Reply, Errno> {
-    mounts::within(call, mount_here)
+    let done = mounts::within(call, mount_here)?;
+    changed(call);
+    Ok(done)
 }
 
 pub fn umount2(call: &mut Call<'_>) -> Result<Reply, Errno> {
-    mounts::within(call, unmount_here)
+    let done = mounts::within(call, unmount_here)?;
+    changed(call);
+    Ok(done)
 }
 
 /// In a mount namespace of the guest's own. The root of the container's is not a guest's to change: the application kernel
 /// itself stands there.
 pub fn pivot_root(call: &mut Call<'_>) -> Result<Reply, Errno> {
     require_right(call)?;
-    mounts::within(call, pivot::here)
+    let done = mounts::within(call, pivot::here)?;
+    changed(call);
+    Ok(done)
+}
+
+/// Tell those who poll the list of mounts.
+fn changed(call: &Call<'_>) {
+    let namespace = call.process().with_fs(|fs| fs.mounts.clone());
+    call.kernel.mounts().changed(namespace.as_deref());
 }
 
 /// `CLONE_NEWNS`: where the caller, or a child of its, stands in a copy of its namespace.

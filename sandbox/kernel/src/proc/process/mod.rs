@@ -21,5 +21,7 @@ mod write;
 pub(super) use access::{may_administrate, opener};
 pub use comm::ThreadNames;
 pub(crate) use node::{MemoryNode, memory_of_node};
-pub(super) use node::{attributes, content, is_network, link, list, list_all, lookup, open};
+pub(super) use node::{
+    attributes, content, is_network, link, list, list_all, lister_of_mounts, lookup, open,
+};
 pub(super) use write::write;

@@ -63,6 +63,19 @@ pub(crate) fn is_network(index: u8) -> bool {
     entry(index).is_ok_and(|entry| matches!(entry.source, Source::Network))
 }
 
+/// The process whose mounts a file lists.
+pub(crate) fn lister_of_mounts(node: Node) -> Option<u32> {
+    match node {
+        Node::Process {
+            pid, entry: index, ..
+        } => {
+            let name = entry(index).ok()?.name;
+            matches!(name, "mounts" | "mountinfo" | "mountstats").then_some(pid)
+        }
+        _ => None,
+    }
+}
+
 /// A file /proc/PID/mem or /proc/PID/task/TID/mem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MemoryNode {

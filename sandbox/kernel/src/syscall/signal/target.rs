@@ -159,7 +159,11 @@ pub(super) fn process_of_directory(
     call: &Call<'_>,
     fd: &OwnedFd,
 ) -> Result<Option<Arc<Process>>, Errno> {
-    let stat = rustix::fs::fstat(fd)?;
+    // Of one that has ended the server of /proc knows nothing.
+    let stat = rustix::fs::fstat(fd).map_err(|error| match error {
+        Errno::NOENT => Errno::SRCH,
+        other => other,
+    })?;
     let is_proc = call.kernel.synthetic_magic(stat.st_dev) == Some(libc::PROC_SUPER_MAGIC);
     match crate::proc::process_of_node(stat.st_ino).filter(|_| is_proc) {
         Some(pid) => find_process(call, pid).map(Some),

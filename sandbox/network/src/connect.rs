@@ -1,7 +1,8 @@
 //! An interface of the pod and a tap of a machine, each one's frames sent out by the other.
 //!
 //! At both ends stands an ingress queueing discipline with one filter, which matches everything and redirects it
-//! (tc-mirred(8)). A tap goes with its monitor, and its discipline with it; [`disconnect`] removes the other one.
+//! (tc-mirred(8)). A tap goes with its monitor, and its discipline with it; [`disconnect`] removes the other one. The filter is
+//! a tc-u32(8) without conditions: tc-matchall(8) would say the same, but more kernels lack it.
 
 use std::io;
 
@@ -12,7 +13,8 @@ use netlink_packet_route::link::{
 };
 use netlink_packet_route::tc::{
     TcAction, TcActionAttribute, TcActionMirrorOption, TcActionOption, TcActionType, TcAttribute,
-    TcFilterMatchAllOption, TcHandle, TcMessage, TcMirror, TcMirrorActionType, TcOption,
+    TcFilterU32Option, TcHandle, TcMessage, TcMirror, TcMirrorActionType, TcOption, TcU32Selector,
+    TcU32SelectorFlags,
 };
 use rustix::io::Errno;
 
@@ -24,9 +26,10 @@ const INGRESS: &str = "ingress";
 /// The other discipline that sits at the ingress.
 const CLSACT: &str = "clsact";
 
-/// Of our filters, by which they are known again.
-const FILTER_HANDLE: u32 = u32::from_be_bytes(*b"cais");
-const FILTER_PRIORITY: u32 = 1;
+/// Of our filters, by which they are known again: table 800 is the kernel's for filters without tables of their own,
+/// the number in it is ours.
+const FILTER_HANDLE: u32 = 0x8000_0000 | 0xca1;
+const FILTER_PRIORITY: u32 = 0xca15;
 /// `ETH_P_ALL`, in the byte order of the wire.
 const ALL_PROTOCOLS: u32 = 3_u16.to_be() as u32;
 
@@ -229,7 +232,10 @@ fn filters(socket: &mut Socket, index: u32) -> Result<Vec<TcMessage>, NetworkErr
 
 fn is_ours(socket: &mut Socket, index: u32) -> Result<bool, NetworkError> {
     let filters = filters(socket, index)?;
-    let ours = |filter: &TcMessage| u32::from(filter.header.handle) == FILTER_HANDLE;
+    let ours = |filter: &TcMessage| {
+        u32::from(filter.header.handle) == FILTER_HANDLE
+            && filter.header.info >> 16 == FILTER_PRIORITY
+    };
     Ok(filters.iter().any(ours))
 }
 
@@ -256,7 +262,7 @@ fn targets(filter: &TcMessage) -> Vec<u32> {
             continue;
         };
         for option in options {
-            let TcOption::MatchAll(TcFilterMatchAllOption::Action(actions)) = option else {
+            let TcOption::U32(TcFilterU32Option::Action(actions)) = option else {
                 continue;
             };
             for attribute in actions.iter().flat_map(|action| &action.attributes) {
@@ -287,19 +293,22 @@ fn redirect(socket: &mut Socket, from: u32, to: u32, name: &str) -> Result<(), N
             mirror,
         ))]),
     ];
+    let mut everything = TcU32Selector::default();
+    everything.flags = TcU32SelectorFlags::Terminal;
     let mut filter = TcMessage::with_index(from.cast_signed());
     filter.header.handle = FILTER_HANDLE.into();
     filter.header.parent = DISCIPLINE;
     filter.header.info = FILTER_PRIORITY << 16 | ALL_PROTOCOLS;
     filter.attributes = vec![
-        TcAttribute::Kind("matchall".to_owned()),
-        TcAttribute::Options(vec![TcOption::MatchAll(TcFilterMatchAllOption::Action(
-            vec![action],
-        ))]),
+        TcAttribute::Kind("u32".to_owned()),
+        TcAttribute::Options(vec![
+            TcOption::U32(TcFilterU32Option::Selector(everything)),
+            TcOption::U32(TcFilterU32Option::Action(vec![action])),
+        ]),
     ];
     let message = RouteNetlinkMessage::NewTrafficFilter(filter);
     let outcome = socket.change(message, NLM_F_CREATE | NLM_F_EXCL, || {
-        format!("{name}: redirect its frames (tc-matchall(8), tc-mirred(8))")
+        format!("{name}: redirect its frames (tc-u32(8), tc-mirred(8))")
     });
-    known(outcome, "CONFIG_NET_CLS_MATCHALL and CONFIG_NET_ACT_MIRRED")
+    known(outcome, "CONFIG_NET_CLS_U32 and CONFIG_NET_ACT_MIRRED")
 }

@@ -1,11 +1,11 @@
-//! On the host's kernel, in network namespaces of threads. They need root and `ip`.
+//! On the host's kernel, in network namespaces of threads. They need root, `ip` and busybox.
 
 use std::process::Command;
 
 use caisson_sys::namespace::{Namespaces, unshare};
 use caisson_wire::network::{Interface, Network};
 
-use crate::{NetworkError, probe, read, write};
+use crate::{NetworkError, connect, disconnect, probe, read, write};
 
 /// Run in a new network namespace.
 fn alone<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
@@ -154,4 +154,46 @@ fn what_the_kernel_lacks_for_machines_is_named() {
             );
         }
     }
+}
+
+/// A namespace at the far end of an interface, removed with what is in it.
+struct FarEnd(String);
+
+impl FarEnd {
+    /// With the other end of `device`, which gets this address.
+    fn new(device: &str, address: &str) -> FarEnd {
+        let end = FarEnd(format!("caisson-{device}-{}", std::process::id()));
+        ip(&format!("netns add {}", end.0));
+        ip(&format!("link add {device} type veth peer name far"));
+        ip(&format!("link set far netns {}", end.0));
+        ip(&format!("-n {} address add {address}/24 dev far", end.0));
+        ip(&format!("-n {} link set far up", end.0));
+        end
+    }
+}
+
+impl Drop for FarEnd {
+    fn drop(&mut self) {
+        ip(&format!("netns delete {}", self.0));
+    }
+}
+
+/// Between two ends that can reach each other by nothing else. Kernels may lack what it takes, see above.
+#[test]
+fn frames_go_from_one_to_the_other_and_back() {
+    alone(|| {
+        let outside = FarEnd::new("eth0", "10.0.0.1");
+        let _guest = FarEnd::new("caisson0", "10.0.0.2");
+        ip("link set eth0 up");
+        let network = read().expect("read");
+        let mut interfaces = network.interfaces.iter();
+        let eth0 = interfaces.find(|one| one.name == "eth0").expect("eth0");
+        match connect(eth0, "caisson0") {
+            Err(NetworkError::Unsupported { .. }) => return,
+            other => other.expect("connect"),
+        }
+        let ping = "netns exec {} busybox ping -c 2 -w 10 10.0.0.2".replace("{}", &outside.0);
+        assert!(ip(&ping).contains(" 0% packet loss"));
+        disconnect().expect("disconnect");
+    });
 }

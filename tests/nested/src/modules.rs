@@ -21,7 +21,6 @@ pub(crate) const WANTED: &[&str] = &[
     "veth",
     "sch_ingress",
     "cls_u32",
-    "cls_matchall",
     "act_mirred",
     "loop",
     "erofs",

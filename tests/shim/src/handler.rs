@@ -85,6 +85,13 @@ pub fn each_handler(test: impl Fn(&Containerd)) {
     }
 }
 
+/// Run `test` with our own shim and runtime under one containerd, which is enough where only the shim matters.
+pub fn once(test: impl FnOnce(&Containerd)) {
+    let containerd = Containerd::start(Release::selected()[0], Handler::Caisson);
+    test(&containerd);
+    containerd.stop_clean();
+}
+
 /// The folder of the binaries under test: that of `CAISSON_BIN` if it has a shim too, else where this test itself was
 /// built.
 ///

@@ -16,7 +16,7 @@ pub use config::Plugins;
 pub use containerd::Containerd;
 pub use ctr::{Ctr, Output};
 pub use events::Events;
-pub use handler::{Handler, binaries, each_handler};
+pub use handler::{Handler, binaries, each_handler, once};
 pub use leftovers::assert_nothing_left;
 pub use release::Release;
 

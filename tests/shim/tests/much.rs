@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::process::Stdio;
 
-use caisson_shim_tests::{Containerd, Ctr, Handler, Release, Tier, eventually};
+use caisson_shim_tests::{Containerd, Ctr, Tier, eventually, once};
 
 /// Most memory that a shim may have in use; there is more code in a build that is not optimized.
 const SHIM_KIB: u64 = if cfg!(debug_assertions) {
@@ -12,13 +12,6 @@ const SHIM_KIB: u64 = if cfg!(debug_assertions) {
 } else {
     5 << 10
 };
-
-/// One containerd is enough: what is tested is the shim and what is below it.
-fn once(test: impl FnOnce(&Containerd)) {
-    let containerd = Containerd::start(Release::selected()[0], Handler::Caisson);
-    test(&containerd);
-    containerd.stop_clean();
-}
 
 fn sleeping(containerd: &Containerd, id: &str) {
     containerd

@@ -1,28 +1,10 @@
-//! Logging programs, full disks, too few descriptors.
+//! Logging programs and full disks.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use caisson_shim_tests::{Containerd, Handler, Release, each_handler, eventually};
+use caisson_shim_tests::{each_handler, eventually, once};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-
-/// One containerd is enough where only the shim matters.
-fn once(test: impl FnOnce(&Containerd)) {
-    let containerd = Containerd::start(Release::selected()[0], Handler::Caisson);
-    test(&containerd);
-    containerd.stop_clean();
-}
-
-fn sleeping(containerd: &Containerd, name: &str) -> (String, u32) {
-    let id = containerd.id(name);
-    containerd
-        .ctr()
-        .run(&containerd.run_arguments(&["-d"], &id, &["sleep", "1000"]))
-        .success();
-    let shim = containerd.shim_pid(&id).expect("the shim");
-    (id, shim)
-}
 
 #[test]
 fn a_logging_program_gets_the_output() {
@@ -121,38 +103,5 @@ fn a_full_disk_makes_the_container_wait() {
             .enumerate()
             .all(|(n, line)| line == format!("line {}", n + 1));
         assert!(whole, "lines are missing or broken");
-    });
-}
-
-#[test]
-fn too_few_descriptors_fail_one_call_and_not_the_container() {
-    once(|containerd| {
-        let ctr = containerd.ctr();
-        let (id, shim) = sleeping(containerd, "fds");
-        let shim = Pid::from_raw(shim as i32).expect("a pid");
-        let open =
-            fs::read_dir(format!("/proc/{}/fd", shim.as_raw_nonzero())).expect("descriptors");
-        let limit = |current| {
-            prlimit(Some(shim), Resource::Nofile, current).expect("prlimit");
-        };
-        let maximum = getrlimit(Resource::Nofile).maximum;
-        limit(Rlimit {
-            current: Some(open.count() as u64 + 2),
-            maximum,
-        });
-        let output = ctr.run(&["tasks", "exec", "--exec-id", "one", &id, "true"]);
-        assert_ne!(output.status, Some(0));
-        let message = output.stderr_text();
-        assert!(message.contains("Too many open files"), "{message}");
-        limit(Rlimit {
-            current: maximum,
-            maximum,
-        });
-        eventually("it goes on", || {
-            ctr.run(&["tasks", "exec", "--exec-id", "two", &id, "true"])
-                .status
-                == Some(0)
-        });
-        assert_eq!(containerd.task_status(&id).as_deref(), Some("RUNNING"));
     });
 }

@@ -164,7 +164,7 @@ pub enum BootError {
     },
     #[error("process.oomScoreAdj: {value}: {errno}")]
     OomScoreAdj { value: i32, errno: Errno },
-    #[error("exec: {program:?}: {}", program_error(*errno))]
+    #[error("exec: {program:?}: {}", program_error(program, *errno))]
     Program { program: String, errno: Errno },
     #[error("boot socket: {0}")]
     Wire(#[from] WireError),
@@ -175,8 +175,9 @@ pub enum BootError {
 }
 
 /// In runc's words: engines make 127 and 126 of them.
-fn program_error(errno: Errno) -> String {
+fn program_error(program: &str, errno: Errno) -> String {
     match errno {
+        Errno::NOENT if program.contains('/') => "no such file or directory".to_owned(),
         Errno::NOENT => "executable file not found in $PATH".to_owned(),
         Errno::ACCESS => "permission denied".to_owned(),
         Errno::NOEXEC => "exec format error".to_owned(),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::Tier;
+use crate::{Tier, binaries};
 
 /// What containerd serves besides its own API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,10 @@ pub(crate) fn text(folder: &Path, plugins: Plugins) -> String {
 fn cri(folder: &Path) -> String {
     let network = folder.join("cni");
     fs::create_dir_all(&network).expect("a folder for the network's configuration");
+    let shim = binaries().join(match Tier::current() {
+        Tier::Kernel => "containerd-shim-caisson-v2",
+        Tier::Vm => "containerd-shim-caisson-vm-v2",
+    });
     fs::write(network.join("10-pods.conflist"), conflist(folder)).expect("the network");
     format!(
         r#"
@@ -62,9 +66,13 @@ fn cri(folder: &Path) -> String {
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.configured.options]
   TypeUrl = "runtimeoptions.v1.Options"
   ConfigPath = "{}/runtime.toml"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.by-path]
+  runtime_type = "io.containerd.runc.v2"
+  runtime_path = "{}"
 "#,
         network.display(),
         folder.display(),
+        shim.display(),
         handler = Tier::current().handler(),
     )
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use caisson_shim_tests::cri::{CONTAINER, Cri, Pod};
+use caisson_shim_tests::cri::{CONTAINER, Cri, Empty, Pod, RuntimeHandler, StatusResponse};
 use caisson_shim_tests::{Containerd, Handler, Plugins, Release, eventually};
 
 fn deploy(name: &str) -> PathBuf {
@@ -84,4 +84,31 @@ fn pods_run_with_the_runtimes_configuration() {
         });
         containerd.stop_clean();
     }
+}
+
+/// As runc's handler with our shim in its place, from containerd 2.0 on: of others it does not ask what they can do, and a kubelet
+/// then refuses pods with `hostUsers: false`.
+#[test]
+fn a_handler_by_path_tells_its_features() {
+    if !Release::selected().contains(&Release::Sid) {
+        return;
+    }
+    let containerd = Containerd::start_with(Release::Sid, Handler::Caisson, Plugins::Cri);
+    let cri = Cri::connect(&containerd.address());
+    cri.await_images();
+    let status: StatusResponse = cri.call("Status", Empty {}).expect("Status");
+    let handler = |handler: &RuntimeHandler| handler.name == "by-path";
+    let handler = status.runtime_handlers.into_iter().find(handler);
+    let features = handler.and_then(|handler| handler.features);
+    assert!(features.is_some_and(|features| features.user_namespaces));
+    let pod = Pod::run_with(&containerd, &cri, "by-path", "by-path", CONTAINER, &[]);
+    let pod = pod.expect("RunPodSandbox");
+    let id = pod.container("sleeper", &["sleep", "1000"]);
+    for id in [&pod.id, &id] {
+        containerd.expect_gone(id);
+    }
+    let runtime = pod.exec_sync(&id, &["cat", "/proc/version"]).stdout;
+    assert!(String::from_utf8_lossy(&runtime).contains("caisson"));
+    pod.remove();
+    containerd.stop_clean();
 }

@@ -56,6 +56,11 @@ fn a_refused_config_leaves_nothing_and_is_logged_as_json() {
             json!(["no-such-program"]),
             &["no-such-program", "not found"],
         ),
+        (
+            "/process/args",
+            json!(["/no/such/program"]),
+            &["/no/such/program", "no such file or directory"],
+        ),
     ];
     for (pointer, value, parts) in rows {
         let mut bundle = Bundle::new("true");

@@ -304,3 +304,24 @@ pub struct ContainerStatsResponse {
     #[prost(message, optional, tag = "1")]
     pub stats: Option<ContainerStats>,
 }
+
+/// What containerd knows of its handlers, as a kubelet asks for it.
+#[derive(Clone, PartialEq, Message)]
+pub struct StatusResponse {
+    #[prost(message, repeated, tag = "3")]
+    pub runtime_handlers: Vec<RuntimeHandler>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct RuntimeHandler {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(message, optional, tag = "2")]
+    pub features: Option<HandlerFeatures>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct HandlerFeatures {
+    #[prost(bool, tag = "2")]
+    pub user_namespaces: bool,
+}

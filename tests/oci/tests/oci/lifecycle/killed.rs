@@ -5,9 +5,18 @@ use std::time::Duration;
 use caisson_oci_tests::{Bundle, eventually};
 use caisson_test_bundle::Tier;
 
+/// Some of so many where each boots a machine.
+fn rounds(count: u64) -> impl Iterator<Item = u64> {
+    let step = match Tier::current() {
+        Tier::Kernel => 1,
+        Tier::Vm => 4,
+    };
+    (0..count).step_by(step)
+}
+
 #[test]
 fn create_killed_at_any_moment_leaves_nothing_after_delete() {
-    for round in 0..24u64 {
+    for round in rounds(24) {
         let bundle = Bundle::new("sleep 600");
         let mut create = bundle
             .command(&["create", &bundle.id])
@@ -51,9 +60,7 @@ fn a_killed_sandbox_takes_its_guests_along() {
 
 #[test]
 fn start_exec_and_delete_killed_at_any_moment_leave_nothing_after_delete() {
-    // Each round boots a machine in the other tier.
-    let step = if Tier::current() == Tier::Vm { 4 } else { 1 };
-    for round in (0..12u64).step_by(step) {
+    for round in rounds(12) {
         let bundle = Bundle::new("sleep 600");
         let id = bundle.id.as_str();
         bundle.caisson(&["create", id]).succeeded();

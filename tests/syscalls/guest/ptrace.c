@@ -174,6 +174,24 @@ static void attaching(void) {
     end(child);
 }
 
+/* Attached to in a stop of its group, a process can be asked about before it is waited for. */
+static void stopped_before(void) {
+    int good = 0, status;
+    for (int i = 0; i < 40; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            raise(SIGSTOP);
+            _exit(0);
+        }
+        waitpid(child, &status, WUNTRACED);
+        struct user_regs_struct registers;
+        if (!syscall(SYS_ptrace, PTRACE_ATTACH, child, 0, 0) && !syscall(SYS_ptrace, PTRACE_GETREGS, child, 0, &registers)) good++;
+        kill(child, SIGKILL);
+        while (waitpid(child, &status, 0) == child && WIFSTOPPED(status)) {}
+    }
+    say("ptrace", "stopped_before", "%d", good);
+}
+
 static void forks(void) {
     pid_t child = fork();
     if (child == 0) {
@@ -424,6 +442,7 @@ FAMILY(ptrace) {
     }
     SECTION(traceme);
     SECTION(attaching);
+    SECTION(stopped_before);
     SECTION(forks);
     SECTION(execs);
     SECTION(thread_execs);

@@ -123,6 +123,10 @@ impl Tracees {
             vfork_child: 0,
             exec: Exec::No,
         });
+        // One that had stopped with its group is in a stop of ours already, and its tracer may use that without waiting.
+        if let Ok(Some(status)) = host::wait_now(tid) {
+            self.event(tid, status);
+        }
         if attach.stop {
             signal::send_to_thread(attach.pid, tid, libc::SIGSTOP)?;
         }

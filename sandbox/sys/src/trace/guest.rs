@@ -74,6 +74,15 @@ pub fn wait_any() -> Result<(i32, i32), Errno> {
     Ok((tid, status))
 }
 
+/// What has happened to the tracee `tid`, if anything has by now.
+pub fn wait_now(tid: i32) -> Result<Option<i32>, Errno> {
+    let mut status = 0;
+    let options = libc::__WALL | libc::__WNOTHREAD | libc::WNOHANG;
+    // SAFETY: waitpid writes one int at the pointer, which is live.
+    let found = check(unsafe { libc::waitpid(tid, &raw mut status, options) }.into())?;
+    Ok((found != 0).then_some(status))
+}
+
 pub fn message(tid: i32) -> Result<u64, Errno> {
     word(libc::PTRACE_GETEVENTMSG, tid, 0)
 }

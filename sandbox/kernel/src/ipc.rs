@@ -18,7 +18,7 @@ pub const EXECUTE: u32 = 0o111;
 /// Permission bits of a mode.
 pub const MODE: u32 = 0o777;
 
-/// So many objects are known before those that are gone are looked for.
+/// So many objects are known at least before those that are gone are looked for.
 const SWEEP: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,35 +66,45 @@ impl Object {
 
 /// All objects that guests have made.
 #[derive(Debug, Default)]
-pub struct Objects(Mutex<HashMap<(Kind, i32), Object>>);
+pub struct Objects(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    objects: HashMap<(Kind, i32), Object>,
+    /// How many of them there were after the last sweep.
+    swept: usize,
+}
 
 impl Objects {
     pub fn get(&self, kind: Kind, id: i32) -> Option<Object> {
-        lock(&self.0).get(&(kind, id)).copied()
+        lock(&self.0).objects.get(&(kind, id)).copied()
     }
 
     pub fn put(&self, kind: Kind, id: i32, object: Object) {
-        lock(&self.0).insert((kind, id), object);
+        lock(&self.0).objects.insert((kind, id), object);
     }
 
     pub fn remove(&self, kind: Kind, id: i32) {
-        lock(&self.0).remove(&(kind, id));
+        lock(&self.0).objects.remove(&(kind, id));
     }
 
-    /// Forget those that `exists` denies, when there are many.
+    /// Forget those that `exists` denies, when there are many, and twice as many as were left the last time: so each that is
+    /// made costs no more than two looks.
     pub fn sweep(&self, exists: impl Fn(Kind, i32) -> bool) {
         let known: Vec<(Kind, i32)> = {
-            let objects = lock(&self.0);
-            if objects.len() < SWEEP {
+            let known = lock(&self.0);
+            if known.objects.len() < SWEEP.max(2 * known.swept) {
                 return;
             }
-            objects.keys().copied().collect()
+            known.objects.keys().copied().collect()
         };
         for (kind, id) in known {
             if !exists(kind, id) {
                 self.remove(kind, id);
             }
         }
+        let mut known = lock(&self.0);
+        known.swept = known.objects.len();
     }
 }
 
@@ -128,6 +138,24 @@ mod tests {
         let mighty = user(1, &[], Capability::IpcOwner.bit());
         assert!(object.allows(&mighty, READ | WRITE | EXECUTE));
         assert!(object.allows(&user(1, &[], 0), 0), "nothing is wanted");
+    }
+
+    #[test]
+    fn many_that_exist_are_not_looked_at_for_each_new_one() {
+        let objects = Objects::default();
+        let looks = std::cell::Cell::new(0);
+        let made = 20_000;
+        for id in 0..made {
+            objects.sweep(|_, id| {
+                looks.set(looks.get() + 1);
+                id % 4 != 0
+            });
+            let object = Object::new(1, &user(1, &[], 0), 0o600);
+            objects.put(Kind::Semaphores, id, object);
+        }
+        assert!(looks.get() < 3 * made, "{} looks", looks.get());
+        assert_eq!(objects.get(Kind::Semaphores, 4), None);
+        assert!(objects.get(Kind::Semaphores, 5).is_some());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Mapping an ELF file the way the kernel would, elf(5).
 
 use crate::system::{
-    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, PAGE, PROT_NONE, SYS_MMAP,
-    SYS_MUNMAP, SYS_PREAD64, die, memset, page_down, page_up, syscall,
+    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, PAGE, PROT_EXEC, PROT_NONE,
+    PROT_READ, PROT_WRITE, SYS_MMAP, SYS_MUNMAP, SYS_PREAD64, die, memset, page_down, page_up,
+    syscall,
 };
 
 /// As many as the app kernel lets through.
@@ -271,7 +272,8 @@ fn load_segment(fd: i32, segment: &ProgramHeader, image: &mut Image, phoff: u64)
         let at = map(
             zero_from,
             zero_to - zero_from,
-            protection,
+            // As elf_load() of fs/binfmt_elf.c: what is not of the file can be written whatever the segment says.
+            PROT_READ | PROT_WRITE | protection & PROT_EXEC,
             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
             -1,
             0,

@@ -14,6 +14,9 @@ pub(crate) const SYS_PRCTL: u64 = 157;
 pub(crate) const SYS_EXIT_GROUP: u64 = 231;
 
 pub(crate) const PROT_NONE: u64 = 0;
+pub(crate) const PROT_READ: u64 = 1;
+pub(crate) const PROT_WRITE: u64 = 2;
+pub(crate) const PROT_EXEC: u64 = 4;
 pub(crate) const MAP_PRIVATE: u64 = 2;
 pub(crate) const MAP_FIXED: u64 = 0x10;
 pub(crate) const MAP_ANONYMOUS: u64 = 0x20;

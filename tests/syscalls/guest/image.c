@@ -387,6 +387,40 @@ static void at_descriptors(void) {
     say("execveat", "deleted", "%s", ended(status));
 }
 
+/* A program of three instructions: writes to where its second segment is, and ends with 7. */
+struct crafted {
+    Elf64_Ehdr header;
+    Elf64_Phdr segments[3];
+    unsigned char code[24];
+    char interpreter[2];
+};
+
+static void craft(const char *path, uint32_t zero_flags, uint32_t third_kind) {
+    struct crafted file = {
+        .header = {{0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT}, ET_EXEC, EM_X86_64, EV_CURRENT, 0x400000 + offsetof(struct crafted, code), sizeof(Elf64_Ehdr), 0, 0, sizeof(Elf64_Ehdr), sizeof(Elf64_Phdr), 3, 0, 0, 0},
+        .segments = {
+            {PT_LOAD, PF_R | PF_X, 0, 0x400000, 0x400000, sizeof file, sizeof file, 4096},
+            {PT_LOAD, zero_flags, 0, 0x500000, 0x500000, 0, 4096, 4096},
+            {third_kind, PF_R, offsetof(struct crafted, interpreter), 0, 0, 2, 2, 1},
+        },
+        /* mov %eax,0x500010; mov $60,%eax; mov $7,%edi; syscall */
+        .code = {0x89, 0x04, 0x25, 0x10, 0x00, 0x50, 0x00, 0xb8, 60, 0, 0, 0, 0xbf, 7, 0, 0, 0, 0x0f, 0x05},
+    };
+    unlink(path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0755);
+    if (write(fd, &file, sizeof file) < 0) say("write", path, "%s", errname(errno));
+    close(fd);
+}
+
+static void crafted_programs(void) {
+    craft("/work/zero", PF_R | PF_W, PT_NULL);
+    tries("zero_segment", "/work/zero", plain, environment);
+    craft("/work/zero-read", PF_R, PT_NULL);
+    tries("zero_segment_read_only", "/work/zero-read", plain, environment);
+    craft("/work/no-name", PF_R, PT_INTERP);
+    tries("interpreter_without_name", "/work/no-name", plain, environment);
+}
+
 FAMILY(image) {
     SECTION(interpreters);
     SECTION(headers);
@@ -396,4 +430,5 @@ FAMILY(image) {
     SECTION(keeps);
     SECTION(shared_table);
     SECTION(at_descriptors);
+    SECTION(crafted_programs);
 }

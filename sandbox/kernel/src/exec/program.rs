@@ -222,10 +222,15 @@ fn elf_interpreter(
         return Ok(None);
     };
     let mut path = vec![0; at.length as usize];
-    if rustix::io::pread(file, &mut path, at.offset)? != path.len() || path.pop() != Some(0) {
+    if rustix::io::pread(file, &mut path, at.offset)? != path.len() || path.last() != Some(&0) {
         return Err(Errno::NOEXEC);
     }
-    let path = CString::new(path).map_err(|_| Errno::NOEXEC)?;
+    let path = CStr::from_bytes_until_nul(&path).map_err(|_| Errno::NOEXEC)?;
+    let path = path.to_owned();
+    // Linux opens the working directory then, which is no program.
+    if path.is_empty() {
+        return Err(Errno::ACCESS);
+    }
     let (interpreter, _) = open_at(call, libc::AT_FDCWD, &path)?;
     let mut head = [0u8; 64];
     let length = read_start(interpreter.as_fd(), &mut head)?;

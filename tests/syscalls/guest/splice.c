@@ -75,6 +75,12 @@ static void from_files(void) {
     if (pipe(p)) return;
     T("device", splice, zero, 0, p[1], 0, 100, 0);
     T("into_device", splice, p[0], 0, null, 0, 100, 0);
+    T("device_much", splice, zero, 0, p[1], 0, 9081, 0);
+    T("device_much_out", splice, p[0], 0, null, 0, 1 << 20, 0);
+    int fresh[2];
+    if (pipe(fresh)) return;
+    T("device_fresh", splice, zero, 0, fresh[1], 0, 9081, 0);
+    T("device_fresh_read", read, fresh[0], big, sizeof big);
 }
 
 static void into_files(void) {

@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags, SeekFrom, fcntl_getfl, seek};
-use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, pwritev2, read, write};
+use rustix::io::{Errno, ReadWriteFlags, ioctl_fionread, pread, preadv2, pwritev2, read, write};
 use rustix::net::{RecvFlags, SocketType, recv};
+use rustix::pipe::fcntl_getpipe_size;
 
 use super::{End, MOST_COPIED, On, Transfer};
 
@@ -41,16 +42,25 @@ fn permitted(end: &End, other_way: i32) -> Result<(), Errno> {
 }
 
 /// Write as much as there is room for at this moment. A pipe that splice(2) was used on cannot be told not to wait
-/// (`pipe_clear_nowait`): `EOPNOTSUPP` on the receiving thread, and elsewhere no more than what a writable one has room for.
+/// (`pipe_clear_nowait`): `EOPNOTSUPP` on the receiving thread, and elsewhere in portions that a writable one has room for.
 pub(super) fn fill(on: On, pipe: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
     let now = ReadWriteFlags::NOWAIT;
     match pwritev2(pipe, &[IoSlice::new(bytes)], u64::MAX, now) {
-        Err(Errno::OPNOTSUPP) if on == On::OwnThread => {
-            has_room(pipe)?;
-            write(pipe, &bytes[..bytes.len().min(SLOT)])
-        }
+        Err(Errno::OPNOTSUPP) if on == On::OwnThread => fill_by_slots(pipe, bytes),
         result => result,
     }
+}
+
+fn fill_by_slots(pipe: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
+    let mut filled = 0;
+    for portion in bytes.chunks(SLOT) {
+        match has_room(pipe).and_then(|()| write(pipe, portion)) {
+            Ok(count) => filled += count,
+            Err(error) if filled == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(filled)
 }
 
 /// Read what is there at this moment. `EOPNOTSUPP` as for [`fill`].
@@ -141,10 +151,15 @@ fn from_socket(on: On, input: &End, pipe: BorrowedFd<'_>, length: usize) -> Resu
     Ok(moved)
 }
 
-/// On a thread of its own: a device may keep its reader waiting.
+/// On a thread of its own: a device may keep its reader waiting. What it gave could not be put back, so no more is taken than
+/// there is room for: in a pipe that holds something, a slot for certain.
 fn from_device(on: On, input: &End, pipe: BorrowedFd<'_>, length: usize) -> Result<usize, Errno> {
     has_room(pipe)?;
-    let mut buffer = vec![0; length.min(SLOT)];
+    let room = match ioctl_fionread(pipe)? {
+        0 => fcntl_getpipe_size(pipe)?.min(PIPE_BYTES),
+        _ => SLOT,
+    };
+    let mut buffer = vec![0; length.min(room)];
     let got = read(&input.fd, &mut *buffer)?;
     if got == 0 {
         return Ok(0);

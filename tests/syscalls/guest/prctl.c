@@ -40,6 +40,12 @@ static void switches(void) {
     T("thp", prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
     T("thp_get", prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
     T("unknown", prctl, 9999, 0, 0, 0, 0);
+    T("mm_brk", prctl, PR_SET_MM, PR_SET_MM_BRK, 0x1000, 0, 0);
+    T("mm_unused_argument", prctl, PR_SET_MM, PR_SET_MM_BRK, 0x1000, 1, 0);
+    T("mm_fifth_argument", prctl, PR_SET_MM, PR_SET_MM_BRK, 0x1000, 0, 1);
+    T("mm_auxv", prctl, PR_SET_MM, PR_SET_MM_AUXV, 0, 8, 0);
+    T("mm_unknown", prctl, PR_SET_MM, 99, 0x1000, 0, 0);
+    T("mm_map_size", prctl, PR_SET_MM, PR_SET_MM_MAP_SIZE, &value, 0, 0);
     T("tsc", prctl, PR_GET_TSC, &value, 0, 0, 0);
     T("keepcaps", prctl, PR_GET_KEEPCAPS, 0, 0, 0, 0);
     T("mce", prctl, PR_MCE_KILL_GET, 0, 0, 0, 0);

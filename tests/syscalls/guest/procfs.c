@@ -186,7 +186,7 @@ static void machine(void) {
     static const char *const sys[] = {"/sys/class/net/lo/address", "/sys/class/net/lo/mtu", "/sys/class/net/lo/operstate", "/sys/class/net/lo/ifindex", "/sys/class/net/lo/flags", "/sys/class/net/lo/type", "/sys/class/net/lo/addr_len", "/sys/class/net/lo/statistics/rx_bytes", "/sys/class/net/lo/speed"};
     for (size_t i = 0; i < 7; i++) say("read", sys[i], "%s", get(sys[i]));
     for (size_t i = 7; i < 8; i++) form(sys[i], sys[i]);
-    static const char *const present[] = {"/sys/devices/system/cpu/online", "/sys/devices/system/cpu/possible", "/sys/devices/system/cpu/present", "/sys/devices/system/cpu/cpu0/topology/core_id", "/sys/kernel/mm/transparent_hugepage/enabled", "/sys/block", "/sys/class", "/sys/devices", "/sys/fs/cgroup", "/sys/module", "/sys/kernel"};
+    static const char *const present[] = {"/sys/devices/system/cpu/online", "/sys/devices/system/cpu/possible", "/sys/devices/system/cpu/present", "/sys/devices/system/cpu/cpu0/topology/core_id", "/sys/kernel/mm/transparent_hugepage/enabled", "/sys/kernel/mm/ksm", "/sys/block", "/sys/class", "/sys/devices", "/sys/fs/cgroup", "/sys/module", "/sys/kernel"};
     for (size_t i = 0; i < sizeof present / sizeof *present; i++) say("access", present[i], "%d", access(present[i], R_OK));
 }
 
@@ -253,8 +253,14 @@ static void others(void) {
     T("zombie", readlink, path, target, 100);
     snprintf(path, sizeof path, "/proc/%d/fd", same);
     say("open", "zombie_fd", "%s", open(path, O_RDONLY) < 0 ? errname(errno) : "ok");
+    snprintf(path, sizeof path, "/proc/%d", same);
+    int held = open(path, O_RDONLY | O_DIRECTORY);
     waitpid(same, NULL, 0);
+    millis(20);
     T("reaped", readlink, path, target, 100);
+    T("reaped_exe", readlinkat, held, "exe", target, 100);
+    T("reaped_namespace", readlinkat, held, "ns/pid", target, 100);
+    T("reaped_stat", openat, held, "stat", O_RDONLY);
 }
 
 static void changes(void) {

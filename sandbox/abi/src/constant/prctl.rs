@@ -22,6 +22,7 @@ pub const PR_SET_TIMERSLACK: u32 = 29;
 pub const PR_GET_TIMERSLACK: u32 = 30;
 pub const PR_MCE_KILL_GET: u32 = 34;
 pub const PR_SET_MM: u32 = 35;
+pub const PR_SET_MM_AUXV: u32 = 12;
 pub const PR_SET_MM_MAP: u32 = 14;
 pub const PR_SET_MM_MAP_SIZE: u32 = 15;
 pub const PR_SET_CHILD_SUBREAPER: u32 = 36;

@@ -351,7 +351,11 @@ impl Tree for ProcTree {
         match Node::from_number(number).ok_or(Errno::ESTALE)? {
             Node::Static(index) => self.fixed_attributes(index),
             Node::Host(index) => self.host_attributes(index, &self.host_path(index)?),
-            node => process::attributes(&self.context, node),
+            // Asked for where a walk goes on from a held directory: proc_pid_permission() of fs/proc/base.c.
+            node => process::attributes(&self.context, node).map_err(|errno| match errno {
+                Errno::ENOENT => Errno::ESRCH,
+                other => other,
+            }),
         }
     }
 

@@ -54,7 +54,7 @@ impl Builder {
     }
 }
 
-const EMPTY: [&str; 15] = [
+const EMPTY: [&str; 16] = [
     "block",
     "bus",
     "class/block",
@@ -67,6 +67,8 @@ const EMPTY: [&str; 15] = [
     "fs/cgroup",
     "kernel/debug",
     "kernel/mm/hugepages",
+    // That it is there says that madvise(MADV_MERGEABLE) is known.
+    "kernel/mm/ksm",
     "kernel/security",
     "module",
     "power",

@@ -62,8 +62,24 @@ pub fn prctl(call: &mut Call<'_>) -> Result<Reply, Errno> {
         option::PR_GET_SECUREBITS => Ok(Reply::Value(call.credentials().securebits.0.into())),
         option::PR_SET_SECUREBITS => change(call, |old| set_securebits(old, value)),
         option::PR_SET_PTRACER => set_ptracer(call, value),
+        option::PR_SET_MM => set_memory(call),
         _ => Err(Errno::INVAL),
     }
+}
+
+/// prctl_set_mm() of kernel/sys.c for what is not native: single fields of the memory map, which the host lets nobody change
+/// who does not have CAP_SYS_RESOURCE there.
+fn set_memory(call: &Call<'_>) -> Result<Reply, Errno> {
+    let may_be_sized = [
+        option::PR_SET_MM_AUXV,
+        option::PR_SET_MM_MAP,
+        option::PR_SET_MM_MAP_SIZE,
+    ]
+    .contains(&call.uint(1));
+    if call.arg(4) != 0 || call.arg(3) != 0 && !may_be_sized {
+        return Err(Errno::INVAL);
+    }
+    Err(Errno::PERM)
 }
 
 /// What the host kernel calls the thread, or what it was called through /proc since.

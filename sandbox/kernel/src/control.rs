@@ -162,6 +162,9 @@ fn open_console(kernel: &Kernel, rows: u16, columns: u16) -> Result<[OwnedFd; 2]
 
 /// Let a process that waits in its first exec go, until its program is in place.
 fn begin(kernel: &Arc<Kernel>, pid: i32, process: &ProcessSpec) -> Result<(), BootError> {
+    if let Err(errno) = kernel.outside.note(kernel.host_proc(), pid) {
+        tracing::debug!(pid, %errno, "what the process holds is not known");
+    }
     let started = kernel
         .gate
         .with_waiting(kernel, pid, |call| exec::first_exec(call, process));

@@ -13,7 +13,7 @@ use crate::boot::DeviceRule;
 use crate::control::Gate;
 use crate::mounts::Mounts;
 use crate::park::Parked;
-use crate::proc::SystemFacts;
+use crate::proc::{Outside, SystemFacts};
 use crate::servant::Servant;
 use crate::shortfall::Shortfalls;
 use crate::strace::Strace;
@@ -43,6 +43,7 @@ pub struct Kernel {
     pub running: Arc<Running>,
     pub walkers: Walkers,
     pub names: Arc<Mutex<Names>>,
+    pub outside: Outside,
     /// What guests have made.
     pub namespaces: crate::namespaces::Registry,
     /// Executed in place of every program; sealed.

@@ -10,8 +10,8 @@ use nix::errno::Errno;
 use crate::ipc::Object;
 use crate::kernel::Kernel;
 use crate::proc::{
-    CapabilityMasks, Changes, Guests, Ids, Load, Network, Owner, ProcessFacts, ServerHandle,
-    SystemFacts, ThreadNames, Walker,
+    CapabilityMasks, Changes, Guests, Ids, Load, Network, Outside, Owner, ProcessFacts,
+    ServerHandle, SystemFacts, ThreadNames, Walker,
 };
 use crate::system::Names;
 use crate::task::{MARK_RESOURCE, Process, Thread, lock};
@@ -152,6 +152,10 @@ impl Guests for View {
         let table = &self.kernel.get()?.table;
         let net = table.with_guest_process(pid as i32, |process, _| process.net())??;
         Some(net)
+    }
+
+    fn outside(&self) -> Option<&Outside> {
+        self.kernel.get().map(|kernel| &kernel.outside)
     }
 
     fn kept_sockets(&self, pid: u32) -> Vec<(u32, u64)> {

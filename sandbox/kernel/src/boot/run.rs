@@ -197,6 +197,7 @@ fn make_kernel(prepared: Prepared, boot: &mut Boot) -> Result<Kernel, BootError>
         mounts: OnceLock::new(),
         running: Default::default(),
         walkers: Default::default(),
+        outside: Default::default(),
         namespaces: Default::default(),
         names: Arc::new(Mutex::new(Names {
             host: boot.hostname.clone(),

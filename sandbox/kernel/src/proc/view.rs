@@ -12,6 +12,7 @@ use caisson_sys::sysv::Kind;
 use caisson_sys::user_namespace;
 use nix::errno::Errno;
 
+use super::outside::Outside;
 use super::poll::Changes;
 use super::process::ThreadNames;
 use super::system::Load;
@@ -92,6 +93,11 @@ pub trait Guests: Send + Sync + 'static {
     /// The network of process `pid`, if that is not the pod's.
     fn network(&self, pid: u32) -> Option<Arc<dyn Network>> {
         let _ = pid;
+        None
+    }
+
+    /// Where files lie that guests hold and have no path to.
+    fn outside(&self) -> Option<&Outside> {
         None
     }
 

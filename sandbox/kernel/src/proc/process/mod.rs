@@ -9,6 +9,7 @@ mod cgroup;
 mod comm;
 mod ids;
 mod limits;
+mod link;
 mod maps;
 mod mounts;
 mod node;
@@ -20,8 +21,9 @@ mod write;
 
 pub(super) use access::{may_administrate, opener};
 pub use comm::ThreadNames;
+pub(super) use link::link;
 pub(crate) use node::{MemoryNode, memory_of_node};
 pub(super) use node::{
-    attributes, content, is_network, link, list, list_all, lister_of_mounts, lookup, open,
+    attributes, content, is_network, list, list_all, lister_of_mounts, lookup, open,
 };
 pub(super) use write::write;

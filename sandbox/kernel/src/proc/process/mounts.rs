@@ -5,6 +5,7 @@ use std::fmt::Write;
 use nix::errno::Errno;
 
 use super::node::Subject;
+use crate::proc::context::Context;
 use crate::proc::host;
 
 /// Types whose source is a name and no path; others that are not below /dev show `none`.
@@ -92,19 +93,23 @@ fn disguise(mut mount: Mount<'_>) -> Mount<'_> {
     mount
 }
 
-fn table(subject: &Subject<'_>) -> Result<String, Errno> {
-    // A process that is gone has no mounts.
-    subject.guest("comm")?;
-    let context = subject.context;
-    let path = match context.guests.mounts_keeper(subject.pid) {
+/// What the process `pid` sees, as the host tells it.
+pub(super) fn table(context: &Context, pid: u32) -> Result<String, Errno> {
+    let path = match context.guests.mounts_keeper(pid) {
         Some(keeper) => format!("self/task/{keeper}/mountinfo"),
         None => "thread-self/mountinfo".to_owned(),
     };
     host::text(context.host_proc(), &path)
 }
 
+fn table_of(subject: &Subject<'_>) -> Result<String, Errno> {
+    // A process that is gone has no mounts.
+    subject.guest("comm")?;
+    table(subject.context, subject.pid)
+}
+
 pub(super) fn mountinfo(subject: &Subject<'_>) -> Result<Vec<u8>, Errno> {
-    Ok(format_mountinfo(&table(subject)?).into_bytes())
+    Ok(format_mountinfo(&table_of(subject)?).into_bytes())
 }
 
 fn format_mountinfo(table: &str) -> String {
@@ -132,7 +137,7 @@ fn format_mountinfo(table: &str) -> String {
 }
 
 pub(super) fn mounts(subject: &Subject<'_>) -> Result<Vec<u8>, Errno> {
-    Ok(format_mounts(&table(subject)?).into_bytes())
+    Ok(format_mounts(&table_of(subject)?).into_bytes())
 }
 
 /// In /proc/mounts the options of mount and filesystem are one list that begins with rw or ro.
@@ -170,7 +175,7 @@ fn format_mounts(table: &str) -> String {
 }
 
 pub(super) fn mountstats(subject: &Subject<'_>) -> Result<Vec<u8>, Errno> {
-    let table = table(subject)?;
+    let table = table_of(subject)?;
     let line = |mount: Mount<'_>| {
         format!(
             "device {} mounted on {} with fstype {}\n",

@@ -7,8 +7,8 @@ use super::table::{ENTRIES, Entry, Source, children};
 use crate::proc::context::Context;
 use crate::proc::host;
 use crate::proc::inode::{self, Node};
-use crate::proc::tree::{Access, Caller, Opener};
-use crate::proc::view::{MAGIC_LINK, MagicKind, MagicLink, Owner, ProcessFacts, WalkMode};
+use crate::proc::tree::{Access, Opener};
+use crate::proc::view::{Owner, ProcessFacts};
 use crate::proc::wire::{Attributes, Item, Validity};
 
 /// The process or thread whose file is made, and for whom.
@@ -55,7 +55,7 @@ impl Subject<'_> {
     }
 }
 
-fn entry(index: u8) -> Result<&'static Entry, Errno> {
+pub(super) fn entry(index: u8) -> Result<&'static Entry, Errno> {
     ENTRIES.get(usize::from(index)).ok_or(Errno::ESTALE)
 }
 
@@ -211,65 +211,6 @@ fn owned_by(owner: &Owner, always: bool, node: Node, mode: u32, context: &Contex
         block_size: 1024,
         valid: Validity::WALK,
         time_s,
-    }
-}
-
-pub(crate) fn link(context: &Context, node: Node, caller: &Caller) -> Result<Vec<u8>, Errno> {
-    let opener = access::opener(context, caller);
-    let (pid, kind) = match node {
-        Node::Process {
-            pid, entry: index, ..
-        } => {
-            let kind = match entry(index)?.source {
-                Source::Exe => MagicKind::Exe,
-                Source::Cwd => MagicKind::Cwd,
-                Source::Root => MagicKind::Root,
-                Source::Namespace(name) => MagicKind::Namespace(name),
-                _ => return Err(Errno::EINVAL),
-            };
-            (pid, kind)
-        }
-        Node::Descriptor {
-            pid,
-            fd,
-            info: false,
-        } => (access::leader(context, &opener, pid)?, MagicKind::Fd(fd)),
-        _ => return Err(Errno::EINVAL),
-    };
-    // A process that walks to its own link is itself at this moment.
-    if opener.pid != pid {
-        access::inspect(context, &opener, pid)?;
-    }
-    match &caller.walker {
-        Some(walker) if walker.mode() == WalkMode::Walk => {
-            walker.report(MagicLink { pid, kind });
-            Err(MAGIC_LINK)
-        }
-        _ => link_text(context, pid, kind),
-    }
-}
-
-fn link_text(context: &Context, pid: u32, kind: MagicKind) -> Result<Vec<u8>, Errno> {
-    // One that has ended and waits to be waited for has none of them.
-    let facts = |name: &str| {
-        host::link(&*context.guest_proc()?, &format!("{pid}/{name}"))?;
-        access::facts(context, pid)
-    };
-    let text = match kind {
-        MagicKind::Exe => facts("exe")?.exe,
-        MagicKind::Cwd => facts("cwd")?.cwd,
-        MagicKind::Root => facts("root")?.root,
-        MagicKind::Fd(fd) => host::link(&*context.guest_proc()?, &format!("{pid}/fd/{fd}"))?,
-        MagicKind::Namespace(name) => match context.guests.namespace(pid, name) {
-            Some(inode) => format!("{name}:[{inode}]").into_bytes(),
-            None => host::link(&*context.guest_proc()?, &format!("{pid}/ns/{name}"))?,
-        },
-    };
-    // The host kernel refuses an empty target, as Linux has none for a kernel thread's exe.
-    if text.is_empty() {
-        Err(Errno::ENOENT)
-    } else {
-        Ok(text)
     }
 }
 

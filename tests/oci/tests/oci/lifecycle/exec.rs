@@ -133,3 +133,24 @@ fn start_and_exec_answer_when_the_program_is_in_place() {
         bundle.caisson(&["delete", "--force", &id]).succeeded();
     }
 }
+
+/// Whoever starts a container may have its output go to a file, of whose path on the host the container learns nothing.
+#[test]
+fn the_path_of_a_file_on_the_host_is_not_shown() {
+    const SCRIPT: &str =
+        "readlink /proc/self/fd/1; cd /dev/shm; echo text > own; readlink /proc/self/fd/9 9< own";
+    let bundle = Bundle::new("sleep 600");
+    let id = bundle.id.as_str();
+    bundle.caisson(&["run", "-d", id]).succeeded();
+    let log = bundle.folder.join("secret-name");
+    let output = std::fs::File::create(&log).expect("create");
+    let mut exec = bundle.command(&["exec", id, "sh", "-c", SCRIPT]);
+    let status = exec.stdout(output).status().expect("caisson exec");
+    assert!(status.success(), "{status}");
+    let shown = std::fs::read_to_string(&log).expect("read");
+    let (of_host, own) = shown.split_once('\n').expect("two lines");
+    assert!(!of_host.contains("secret-name"), "{shown}");
+    assert_eq!(own, "/dev/shm/own\n");
+    bundle.caisson(&["delete", "--force", id]).succeeded();
+    bundle.assert_nothing_left();
+}

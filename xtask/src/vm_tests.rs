@@ -139,7 +139,13 @@ const PARTS: &[Part] = &[
     Part {
         package: "caisson-program-tests",
         target: "programs",
-        tests: &["bash_as_a_user", "perl", "nginx", "node"],
+        tests: &[
+            "bash_as_a_user",
+            "perl",
+            "nginx",
+            "node",
+            "interpreters_as_a_user",
+        ],
         but: &[(
             "nginx_serves_the_host",
             "its client gives up before an emulated machine has booted",

@@ -15,7 +15,6 @@ use caisson_wire::share::{Answer, Coherence, MAX_FUSE_BYTES, Order};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::{MountFlags, OpenTreeFlags, open_tree};
 use rustix::net::sockopt::set_socket_send_buffer_size_force;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +26,7 @@ use crate::cgroup::Cgroup;
 use crate::rootfs::options::{self, Kind};
 use crate::spec::Spec;
 use crate::state::{Entry, State};
-use crate::tier::door::ask;
+use crate::tier::door::{self, ask};
 
 /// Something of the host's that a guest sees, by a name that is unique in its machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,12 +182,12 @@ impl Shares {
     /// Start the server, without shares. The socket is for the monitor. Call on the main thread, with whose end the
     /// server ends.
     pub(super) fn start(folder: &Path) -> Result<(Shares, OwnedFd), RuntimeError> {
-        let (files, monitor) = pair()?;
+        let (files, monitor) = door::pair()?;
         for socket in [&files, &monitor] {
             // Without CAP_NET_ADMIN fewer requests are under way at a time; the default has room for one.
             set_socket_send_buffer_size_force(socket, 16 * MAX_FUSE_BYTES).ok();
         }
-        let (control, theirs) = pair()?;
+        let (control, theirs) = door::pair()?;
         let log = folder.join(SHARE_LOG);
         let log = std::fs::File::create(&log).map_err(RuntimeError::file(&log, "create"))?;
         let child = Command::new("/proc/self/exe")
@@ -264,14 +263,4 @@ impl Drop for Shares {
         self.child.kill().ok();
         self.child.wait().ok();
     }
-}
-
-fn pair() -> Result<(OwnedFd, OwnedFd), RuntimeError> {
-    rustix::net::socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(RuntimeError::step("socketpair"))
 }

@@ -8,5 +8,8 @@ pub mod ioctl;
 pub mod prctl;
 pub mod socket;
 
+/// Signals that programs get in the middle of their work: SIGUSR1, SIGUSR2, SIGALRM, SIGCHLD, SIGVTALRM, SIGPROF, SIGIO.
+pub const BUSY_SIGNALS: &[u32] = &[10, 12, 14, 17, 26, 27, 29];
+
 /// `execveat`, `statx` and others: act on the descriptor itself.
 pub const AT_EMPTY_PATH: u32 = 0x1000;

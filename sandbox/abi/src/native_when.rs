@@ -22,6 +22,19 @@ pub const CLONE: Rule = Rule {
     ]],
 };
 
+/// `rt_sigaction(signum, act, …)`. The app kernel takes no part in what it does, but guards those whose handlers do
+/// not restart calls: of the signals that come while a program goes on with its work.
+pub const SIGACTION: Rule = Rule {
+    text: "it only asks, or the signal is none of SIGALRM, SIGVTALRM, SIGPROF, SIGCHLD, SIGIO, SIGUSR1 and SIGUSR2",
+    alternatives: &[
+        &[Zero { argument: 1 }],
+        &[NoneOf {
+            argument: 0,
+            values: crate::constant::BUSY_SIGNALS,
+        }],
+    ],
+};
+
 /// `execveat(dirfd, path, argv, envp, flags, unused)`.
 pub const LOADER: Rule = Rule {
     text: "the unused sixth argument is the secret of the sandbox and the flags are AT_EMPTY_PATH",

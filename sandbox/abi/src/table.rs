@@ -61,7 +61,7 @@ macro_rules! for_each_syscall {
 10 mprotect native "Complete." test "memory::mprotect";
 11 munmap native "Complete." test "memory::munmap";
 12 brk native "Complete." test "memory::brk";
-13 rt_sigaction native "Complete, except that si_uid of a signal that another process, a timer or an ended child caused is the sandbox's host user." test "signal::rt_sigaction";
+13 rt_sigaction native when(SIGACTION) else emulate(signal::rt_sigaction) "Complete, except that si_uid of a signal that another process, a timer or an ended child caused is the sandbox's host user." test "signal::rt_sigaction";
 14 rt_sigprocmask native "Complete." test "signal::rt_sigprocmask";
 15 rt_sigreturn native "Complete." test "signal::rt_sigreturn";
 16 ioctl native when(IOCTL) else emulate(ioctl::ioctl) "Terminal, pipe, socket-queue, descriptor-owner and read-only interface requests are native; TIOCGPTPEER, FS_IOC_SETFLAGS, PIDFD_GET_INFO and the plain line discipline are served by the app kernel, and with guest CAP_NET_ADMIN what changes IPv4 addresses and routes, interfaces and neighbours; requests that inject input, redirect a console or change a device fail with EPERM, all others with ENOTTY." test "ioctl::ioctl";

@@ -42,6 +42,12 @@ pub fn scheduling() -> ContinueToken {
     token()
 }
 
+/// rt_sigaction(2): which signal is in a register, and its handler is the caller's own affair. The memory was looked at
+/// only to learn whether calls have to be guarded from the signal; a guest that changes it meanwhile sees calls fail.
+pub fn signal_action() -> ContinueToken {
+    token()
+}
+
 /// wait4(2), waitid(2): whom they wait for is in registers, and the host tells of the caller's own children only. What
 /// pointers say is where the answer goes in the caller's memory.
 pub fn waiting() -> ContinueToken {

@@ -13,7 +13,7 @@ mod fs;
 mod table;
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use birth::{Apart, Birth, Births, InheritedFs, MARK_RESOURCE, RECENT};
@@ -46,6 +46,7 @@ pub struct Thread {
     pub guest_tid: i32,
     pub process: Arc<Process>,
     credentials: Mutex<Arc<Credentials>>,
+    guarded: AtomicBool,
 }
 
 impl Thread {
@@ -60,7 +61,17 @@ impl Thread {
             guest_tid,
             process,
             credentials: Mutex::new(credentials),
+            guarded: AtomicBool::new(false),
         }
+    }
+
+    /// Whether its signals are looked after, so that none makes a call fail that has not been received yet.
+    pub fn is_guarded(&self) -> bool {
+        self.guarded.load(Ordering::Acquire)
+    }
+
+    pub fn set_guarded(&self, guarded: bool) {
+        self.guarded.store(guarded, Ordering::Release);
     }
 
     pub fn credentials(&self) -> Arc<Credentials> {
@@ -107,6 +118,8 @@ pub struct Process {
     /// PR_GET_DUMPABLE is 1. In Linux this belongs to the memory, which a process shares with others only until it
     /// executes a program.
     pub dumpable: AtomicBool,
+    /// Signals, bit by number, that have a handler without SA_RESTART, of those whose handlers are known.
+    pub unrestarting: AtomicU64,
 }
 
 impl Process {
@@ -133,6 +146,7 @@ impl Process {
             exec: Mutex::new(None),
             no_new_privs: AtomicBool::new(false),
             dumpable: AtomicBool::new(true),
+            unrestarting: AtomicU64::new(0),
         }
     }
 

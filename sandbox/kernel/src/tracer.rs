@@ -12,6 +12,7 @@
 mod errand;
 mod events;
 mod executing;
+mod guards;
 mod orphans;
 mod requests;
 mod tracee;

@@ -159,6 +159,11 @@ pub trait Transport: Send + Sync {
     }
     /// End the waiting call because a signal is due: it restarts or fails with EINTR by Linux's rules.
     fn interrupt(&self, call: &Incoming) -> Result<(), Errno>;
+    /// See to it that no signal makes a call of this thread fail before it is received, where that can happen.
+    fn guard(&self, call: &Incoming) -> Result<bool, Errno> {
+        let _ = call;
+        Ok(true)
+    }
     /// Whether the call still waits, and so its thread id still means that thread.
     fn still_waits(&self, call: &Incoming) -> bool;
 }

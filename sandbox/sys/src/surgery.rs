@@ -2,8 +2,8 @@
 //!
 //! The order of steps is what experiments have shown to work with sibling threads, vfork, signals
 //! and `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`; do not reorder. The calling thread becomes the tracer
-//! for the duration of one call, and always ends as nobody's tracer. The exception are the functions of [`held`], for
-//! threads that the calling one traces in a guest's name.
+//! for the duration of one call, and always ends as nobody's tracer: a thread that it traced before is let go. The exception are
+//! the functions of [`held`], for threads that the calling one traces in a guest's name.
 
 use rustix::io::Errno;
 
@@ -251,10 +251,18 @@ enum Grip {
 
 fn stop(listener: &Listener, call: &Notification, restart: i32) -> Result<Stopped, Errno> {
     let tid = call.tid;
-    ptrace(libc::PTRACE_SEIZE, tid, 0)?;
-    if let Err(error) = ptrace(libc::PTRACE_INTERRUPT, tid, 0) {
-        reap(tid);
-        return Err(error);
+    match ptrace(libc::PTRACE_SEIZE, tid, 0) {
+        // By the calling thread, if that may interrupt it.
+        Err(Errno::PERM) => {
+            ptrace(libc::PTRACE_INTERRUPT, tid, 0).map_err(|_| Errno::PERM)?;
+        }
+        Err(error) => return Err(error),
+        Ok(()) => {
+            if let Err(error) = ptrace(libc::PTRACE_INTERRUPT, tid, 0) {
+                reap(tid);
+                return Err(error);
+            }
+        }
     }
     // A failure here means that the thread is dying; the wait below sees it.
     let sent = listener.send_error(call.id, restart);

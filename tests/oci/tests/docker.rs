@@ -320,9 +320,8 @@ fn networks(docker: &Docker) {
     let fetch = |network: &str, address: &str| {
         let script =
             format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 10 {address} 80 | grep page");
-        docker
-            .run(&["--rm", network, IMAGE, "sh", "-c", &script])
-            .stdout
+        let done = docker.run(&["--rm", network, IMAGE, "sh", "-c", &script]);
+        done.stdout + &done.stderr
     };
     let address = of("{{.NetworkSettings.IPAddress}}");
     assert_eq!(fetch("--network=bridge", &address), "page\n");

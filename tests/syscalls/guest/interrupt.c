@@ -254,8 +254,96 @@ static void ignore(void) {
     say("connect", "killed", "%s", ended(status));
 }
 
+static int failures;
+
+static void no_end(long value) {
+    if (value < 0 && errno == EINTR) failures++;
+}
+
+static void handle(int signal, int flags) {
+    struct sigaction action = {.sa_handler = on_first, .sa_flags = flags};
+    sigaction(signal, &action, NULL);
+}
+
+static void calls_of_names(void) {
+    struct stat stat;
+    char name[64];
+    no_end(syscall(SYS_stat, "/work", &stat));
+    no_end(syscall(SYS_access, "/work", R_OK));
+    no_end(syscall(SYS_chdir, "/work"));
+    no_end(syscall(SYS_getcwd, name, sizeof name));
+    no_end(syscall(SYS_readlink, "/work/int-link", name, sizeof name));
+    no_end(syscall(SYS_mkdir, "/work/int-dir", 0700));
+    no_end(syscall(SYS_rename, "/work/int-dir", "/work/int-dir2"));
+    no_end(syscall(SYS_rmdir, "/work/int-dir2"));
+    int fd = open("/work", O_RDONLY | O_DIRECTORY);
+    no_end(fd);
+    close(fd);
+}
+
+/* What Linux never ends with EINTR, while signals come whose handlers do not restart. */
+static void never(void) {
+    handle(SIGCHLD, 0);
+    failures = 0;
+    for (int i = 0; i < 300; i++) {
+        pid_t child = fork();
+        no_end(child);
+        if (child == 0) _exit(0);
+        calls_of_names();
+        while (waitpid(-1, NULL, WNOHANG) > 0) {}
+    }
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {}
+    say("fork", "children_end", "%d ended, handled=%d", failures, first);
+    handle(SIGALRM, 0);
+    failures = first = 0;
+    setitimer(ITIMER_REAL, &(struct itimerval){{0, 700}, {0, 700}}, NULL);
+    for (int i = 0; i < 300; i++) {
+        calls_of_names();
+        pid_t child = i % 8 ? 0 : vfork();
+        no_end(child);
+        if (child == 0 && i % 8 == 0) _exit(0);
+    }
+    setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 0}}, NULL);
+    say("stat", "timer", "%d ended, handled=%d", failures, first);
+}
+
+/* The same process is stopped, goes on and executes a program as any other. */
+static void unrestarting(void) {
+    int ready[2], status;
+    if (pipe(ready)) _exit(1);
+    pid_t child = fork();
+    if (child == 0) {
+        handle(SIGUSR1, 0);
+        put("/work/int-here", "");
+        if (write(ready[1], "r", 1) != 1) _exit(1);
+        T("handled", pause);
+        T("again", pause);
+        handle(SIGCHLD, 0);
+        if (fork() == 0) _exit(0);
+        while (waitpid(-1, NULL, 0) < 0 && errno == EINTR) {}
+        execl("/bin/sh", "sh", "-c", "kill -KILL $$", NULL);
+        _exit(1);
+    }
+    if (read(ready[0], byte, 1) != 1) _exit(1);
+    kill(child, SIGSTOP);
+    waitpid(child, &status, WUNTRACED);
+    say("kill", "stop", "stopped=%d by %d", WIFSTOPPED(status), WSTOPSIG(status));
+    kill(child, SIGCONT);
+    waitpid(child, &status, WCONTINUED);
+    say("kill", "continue", "%d", WIFCONTINUED(status));
+    millis(50);
+    kill(child, SIGUSR1);
+    millis(100);
+    millis(50);
+    kill(child, SIGUSR1);
+    waitpid(child, &status, 0);
+    say("execve", "end", "%s", ended(status));
+}
+
 FAMILY(interrupt) {
     SECTION(plain);
     SECTION(restart);
     SECTION(ignore);
+    SECTION(never);
+    SECTION(unrestarting);
 }

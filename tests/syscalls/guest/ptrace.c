@@ -42,13 +42,17 @@ static const char *tracer_of(pid_t child) {
     char path[64], state = '?';
     int tracer = -1;
     snprintf(path, sizeof path, "/proc/%d/status", child);
-    FILE *file = fopen(path, "r");
-    char line[256];
-    while (file && fgets(line, sizeof line, file)) {
-        sscanf(line, "State:\t%c", &state);
-        sscanf(line, "TracerPid:\t%d", &tracer);
+    /* Nobody here runs for long: one that does is about to sleep or to stop. */
+    for (int i = 0; i < 100 && (i == 0 || state == 'R'); i++) {
+        if (i) millis(10);
+        FILE *file = fopen(path, "r");
+        char line[256];
+        while (file && fgets(line, sizeof line, file)) {
+            sscanf(line, "State:\t%c", &state);
+            sscanf(line, "TracerPid:\t%d", &tracer);
+        }
+        if (file) fclose(file);
     }
-    if (file) fclose(file);
     static char text[32];
     snprintf(text, sizeof text, "%c %s", state, tracer == getpid() ? "mine" : tracer ? "other" : "none");
     return text;
@@ -190,6 +194,42 @@ static void stopped_before(void) {
         while (waitpid(child, &status, 0) == child && WIFSTOPPED(status)) {}
     }
     say("ptrace", "stopped_before", "%d", good);
+}
+
+static void on_signal(int signal) {
+    (void)signal;
+}
+
+/* One that has a handler which does not restart calls, and children that end. */
+static void unrestarting(void) {
+    int ready[2];
+    if (pipe(ready)) _exit(1);
+    pid_t child = fork();
+    if (child == 0) {
+        struct sigaction action = {.sa_handler = on_signal};
+        sigaction(SIGUSR1, &action, NULL);
+        sigaction(SIGCHLD, &action, NULL);
+        for (int i = 0; i < 20; i++) {
+            if (fork() == 0) _exit(0);
+        }
+        while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {}
+        if (write(ready[1], "r", 1) != 1) _exit(1);
+        T("handled", pause);
+        execl("/bin/sh", "sh", "-c", "exit 7", NULL);
+        _exit(1);
+    }
+    char byte;
+    if (read(ready[0], &byte, 1) != 1) _exit(1);
+    T("unrestarting", ptrace, PTRACE_SEIZE, child, 0, 0);
+    say("ptrace", "unrestarting_of", "%s", tracer_of(child));
+    do_(PTRACE_INTERRUPT, child, 0, 0);
+    say("ptrace", "unrestarting_stop", "%s", next(child, 0));
+    do_(PTRACE_CONT, child, 0, 0);
+    millis(50);
+    kill(child, SIGUSR1);
+    say("ptrace", "unrestarting_signal", "%s", next(child, 0));
+    T("unrestarting_let_go", ptrace, PTRACE_DETACH, child, 0, SIGUSR1);
+    say("ptrace", "unrestarting_end", "%s", next(child, 0));
 }
 
 static void forks(void) {
@@ -449,6 +489,7 @@ FAMILY(ptrace) {
     SECTION(traceme);
     SECTION(attaching);
     SECTION(stopped_before);
+    SECTION(unrestarting);
     SECTION(forks);
     SECTION(execs);
     SECTION(thread_execs);

@@ -140,6 +140,7 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let executable = Executable::new(&call.kernel.running, file, &exe)?;
     *lock(&process.exe) = Some(executable);
     process.dumpable.store(dumpable, Ordering::Release);
+    process.unrestarting.store(0, Ordering::Release);
     process.unshare_fs();
     let leader = Thread::new(
         call.incoming.tid,

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use crate::audited;
 use crate::call::Call;
 use crate::reply::Reply;
-use crate::syscall::namespace;
+use crate::syscall::{namespace, signal};
 use crate::task::{Apart, Birth, InheritedFs, RECENT, lock};
 use crate::transport::Replaced;
 
@@ -93,6 +93,7 @@ pub fn vfork(call: &mut Call<'_>) -> Result<Reply, Errno> {
 
 fn make(call: &mut Call<'_>, flags: u64) -> Result<Reply, Errno> {
     let kernel = call.kernel;
+    signal::guard(call);
     if let Some(number) = is_apart(call, flags) {
         kernel.births.announce_again(call.process(), number)?;
         return Ok(Reply::Continue(audited::process_creation()));

@@ -4,6 +4,7 @@
 //! To the host all processes of a container belong to one user, so who may signal whom is decided here, by
 //! guest credentials. A permitted signal is then sent by the host as the guest asked: the call continues.
 
+mod action;
 mod permission;
 mod target;
 
@@ -20,6 +21,7 @@ use crate::reply::Reply;
 use crate::task::Process;
 use crate::transport::ContinueToken;
 
+pub use action::{guard, rt_sigaction};
 use target::Target;
 pub use target::{find_process, group as members_of_group, group_of, process_of_pidfd};
 

@@ -9,6 +9,7 @@
 //! Must never: let a guest choose the number, or answer for a number that was not given out.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ pub struct Birth {
     pub exe: Option<Arc<Executable>>,
     pub no_new_privs: bool,
     pub dumpable: bool,
+    /// Signals whose handlers do not restart calls.
+    pub unrestarting: u64,
     /// A UTS namespace other than the container's.
     pub uts: Option<Arc<Uts>>,
     /// A network other than the pod's.
@@ -68,6 +71,7 @@ impl Birth {
             exe: lock(&process.exe).clone(),
             no_new_privs: process.no_new_privs(),
             dumpable: process.is_dumpable(),
+            unrestarting: process.unrestarting.load(Ordering::Acquire),
             uts: lock(&process.uts).clone(),
             net: process.net(),
             once: false,
@@ -95,7 +99,13 @@ impl Birth {
         let net = |birth: &Birth| birth.net.as_ref().map(Arc::as_ptr);
         let rest = |birth: &Birth| {
             let flags = (birth.no_new_privs, birth.dumpable, birth.once);
-            (flags, birth.file_locks, uts(birth), net(birth))
+            (
+                flags,
+                birth.unrestarting,
+                birth.file_locks,
+                uts(birth),
+                net(birth),
+            )
         };
         fs && exe && rest(self) == rest(other) && Arc::ptr_eq(&self.credentials, &other.credentials)
     }
@@ -255,6 +265,7 @@ mod tests {
             exe: None,
             no_new_privs: false,
             dumpable: true,
+            unrestarting: 0,
             uts: None,
             net: None,
             once: false,

@@ -73,6 +73,9 @@ pub fn thread(
         .no_new_privs
         .store(birth.no_new_privs, Ordering::Release);
     process.dumpable.store(birth.dumpable, Ordering::Release);
+    process
+        .unrestarting
+        .store(birth.unrestarting, Ordering::Release);
     *lock(&process.uts) = birth.uts.clone();
     *lock(&process.net) = birth.net.clone();
     *lock(&process.file_locks) = birth.file_locks;

@@ -17,7 +17,7 @@ impl Tracees {
         fd: i32,
     ) -> Result<(), Errno> {
         if !self.by_tid.contains_key(&call.tid) {
-            return self.passing(call.tid, || surgery::answer_terminal(listener, call, fd));
+            return self.relieved(call.tid, || surgery::answer_terminal(listener, call, fd));
         }
         self.in_call(call.tid)?;
         let (_, late) = held::answer_terminal(listener, call, fd)?;
@@ -33,7 +33,7 @@ impl Tracees {
         cloexec: Cloexec,
     ) -> Result<i64, Errno> {
         if !self.by_tid.contains_key(&call.tid) {
-            return self.passing(call.tid, || {
+            return self.relieved(call.tid, || {
                 surgery::answer_with_received(listener, call, socket, cloexec)
             });
         }
@@ -68,7 +68,7 @@ impl Tracees {
         flags: u64,
     ) -> Result<(), Errno> {
         if !self.by_tid.contains_key(&call.tid) {
-            return self.passing(call.tid, || surgery::clone_with(listener, call, flags));
+            return self.relieved(call.tid, || surgery::clone_with(listener, call, flags));
         }
         let tracee = self.in_call(call.tid)?;
         let pid = tracee.pid;
@@ -85,9 +85,13 @@ impl Tracees {
 
     pub fn interrupt(&mut self, listener: &Listener, call: &Notification) -> Result<(), Errno> {
         if !self.by_tid.contains_key(&call.tid) {
-            return self.passing(call.tid, || surgery::interrupt(listener, call));
+            let guarded = self.interrupt_guarded(listener, call);
+            return guarded
+                .unwrap_or_else(|| self.passing(call.tid, || surgery::interrupt(listener, call)));
         }
-        self.in_call(call.tid)?.own_trap = true;
+        let tracee = self.in_call(call.tid)?;
+        tracee.own_trap = true;
+        tracee.interrupted = true;
         held::interrupt(listener, call)
     }
 }

@@ -3,6 +3,7 @@
 use caisson_sys::signal;
 use caisson_sys::trace::guest as host;
 
+use super::guards::restart_early_end;
 use super::tracee::{Exec, Scene, State, Tracee};
 use super::tracees::{Tracees, signal_of};
 
@@ -35,6 +36,9 @@ impl Tracees {
                 self.tracer().collect(status);
             }
             return;
+        }
+        if self.guards.contains_key(&tid) {
+            return self.guarded_event(tid, status);
         }
         if !self.by_tid.contains_key(&tid) {
             if libc::WIFSTOPPED(status) {
@@ -117,7 +121,11 @@ impl Tracees {
                 };
                 self.present_real(tid, status);
             }
-            0 => self.present_real(tid, status),
+            0 => {
+                let ours = std::mem::take(&mut tracee.interrupted);
+                restart_early_end(tid, ours);
+                self.present_real(tid, status);
+            }
             // Nothing else was asked for.
             _ => self.go_on(tid),
         }
@@ -207,6 +215,7 @@ impl Tracees {
                 state: State::Running,
                 message: None,
                 own_trap: false,
+                interrupted: false,
                 repeats: false,
                 wants_trap: false,
                 is_new: true,

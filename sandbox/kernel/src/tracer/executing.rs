@@ -21,6 +21,7 @@ impl Tracees {
         registers: ExecRegisters,
     ) -> Result<(), Errno> {
         if !self.by_tid.contains_key(&call.tid) {
+            self.unguard(call.tid);
             return self.passing(call.tid, || surgery::exec(listener, call, registers, None));
         }
         let tracee = self.in_call(call.tid)?;

@@ -37,6 +37,8 @@ pub(super) struct Tracee {
     pub(super) message: Option<u64>,
     /// It has been interrupted by us, for reasons that are not its tracer's.
     pub(super) own_trap: bool,
+    /// Its call has been ended by us, because a signal is due.
+    pub(super) interrupted: bool,
     /// Its tracer has asked for PTRACE_INTERRUPT and not been told yet.
     pub(super) wants_trap: bool,
     /// It makes a call again that its tracer has seen it enter.

@@ -7,6 +7,7 @@ use caisson_sys::trace::{self, guest as host};
 use caisson_sys::{namespace::ThreadIds, signal};
 use rustix::io::Errno;
 
+use super::guards::Guard;
 use super::tracee::{Exec, Owner, Scene, State, Stop, Tracee};
 use super::waiting::Waits;
 use super::{Tracer, Watched};
@@ -45,6 +46,8 @@ pub struct Tracees {
     /// Threads to be let go at their next stop, of whom nobody is told: those of tracers that are interrupted in wait(2),
     /// and such as nobody traces any more. Whether it is the first one of the sandbox's first process.
     pub(super) kicked: HashMap<i32, bool>,
+    /// Threads that no guest traces, see module `guards`.
+    pub(super) guards: HashMap<i32, Guard>,
     /// Stops of threads whose makers have not told of them yet.
     pub(super) early: HashMap<i32, i32>,
     /// By host pid of the tracer.
@@ -62,6 +65,7 @@ impl Tracees {
             kernel: kernel.clone(),
             by_tid: HashMap::new(),
             kicked: HashMap::new(),
+            guards: HashMap::new(),
             early: HashMap::new(),
             waits: HashMap::new(),
             stops: 0,
@@ -88,7 +92,7 @@ impl Tracees {
         if self.by_tid.contains_key(&tid) {
             return Err(Errno::PERM);
         }
-        if self.kicked.contains_key(&tid) {
+        if self.kicked.contains_key(&tid) || self.give_up(tid) {
             return Err(Errno::AGAIN);
         }
         self.prepare_tracer(attach.owner)?;
@@ -116,6 +120,7 @@ impl Tracees {
             state: State::Running,
             message: None,
             own_trap: false,
+            interrupted: false,
             repeats: false,
             wants_trap: false,
             is_new: false,

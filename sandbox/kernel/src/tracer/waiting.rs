@@ -155,6 +155,9 @@ impl Tracees {
         if self.kicked.contains_key(&tid) {
             return true;
         }
+        if self.guards.contains_key(&tid) {
+            return trace::interrupt(tid).is_ok();
+        }
         let seized = self.unless_executing(pid, None, || host::seize(tid, 0));
         if seized.is_err() {
             return false;

@@ -222,6 +222,14 @@ impl Transport for Notify {
         })
     }
 
+    fn guard(&self, call: &Incoming) -> Result<bool, Errno> {
+        let kernel = self.kernel.upgrade().ok_or(Errno::SRCH)?;
+        let tid = call.tid;
+        kernel
+            .tracer
+            .ask(&kernel, move |tracees| tracees.guard(tid))?
+    }
+
     fn still_waits(&self, call: &Incoming) -> bool {
         self.listener.id_valid(call.id)
     }

@@ -1,8 +1,11 @@
 //! Seccomp user notification, seccomp_unotify(2).
+//!
+//! A signal for the calling thread ends [`Listener::receive`] only. What is done for a call that was received is done
+//! again where a signal interrupts it: it may be meant for the thread's next wait, and a guest must not see it.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::raw::check;
 
@@ -71,8 +74,10 @@ impl Listener {
             WakeUp::OnThisCpu => FD_SYNC_WAKE_UP,
             WakeUp::Anywhere => 0,
         };
-        // SAFETY: the request takes its flags by value; no memory is touched.
-        check(unsafe { libc::ioctl(self.0.as_raw_fd(), SET_FLAGS, flags) }.into())?;
+        retry_on_intr(|| {
+            // SAFETY: the request takes its flags by value; no memory is touched.
+            check(unsafe { libc::ioctl(self.0.as_raw_fd(), SET_FLAGS, flags) }.into())
+        })?;
         Ok(())
     }
 
@@ -125,15 +130,20 @@ impl Listener {
     }
 
     fn send(&self, response: SeccompNotifResp) -> Result<(), Errno> {
-        // SAFETY: `response` has the layout of `struct seccomp_notif_resp` and outlives the call.
-        check(unsafe { libc::ioctl(self.0.as_raw_fd(), SEND, &raw const response) }.into())?;
+        retry_on_intr(|| {
+            // SAFETY: `response` has the layout of `struct seccomp_notif_resp` and outlives the call.
+            check(unsafe { libc::ioctl(self.0.as_raw_fd(), SEND, &raw const response) }.into())
+        })?;
         Ok(())
     }
 
     /// Whether the call `id` still waits, that is, whether the thread id in it is still that thread.
     pub fn id_valid(&self, id: u64) -> bool {
-        // SAFETY: the request reads eight bytes at the pointer, which is a live u64.
-        check(unsafe { libc::ioctl(self.0.as_raw_fd(), ID_VALID, &raw const id) }.into()).is_ok()
+        retry_on_intr(|| {
+            // SAFETY: the request reads eight bytes at the pointer, which is a live u64.
+            check(unsafe { libc::ioctl(self.0.as_raw_fd(), ID_VALID, &raw const id) }.into())
+        })
+        .is_ok()
     }
 
     /// Install `source` at the guest's lowest free number without answering. `EMFILE` when its table is full.
@@ -152,9 +162,11 @@ impl Listener {
                 0
             },
         };
-        // SAFETY: `request` has the layout of `struct seccomp_notif_addfd` and outlives the call.
-        let fd =
-            check(unsafe { libc::ioctl(self.0.as_raw_fd(), ADDFD, &raw const request) }.into())?;
+        // Interrupted before the guest's thread has taken it, it is taken back by the host kernel.
+        let fd = retry_on_intr(|| {
+            // SAFETY: `request` has the layout of `struct seccomp_notif_addfd` and outlives the call.
+            check(unsafe { libc::ioctl(self.0.as_raw_fd(), ADDFD, &raw const request) }.into())
+        })?;
         Ok(fd as i32)
     }
 }
@@ -180,3 +192,6 @@ pub enum Cloexec {
     Yes,
     No,
 }
+
+#[cfg(test)]
+mod tests;

@@ -117,12 +117,12 @@ pub const IOCTL: Rule = Rule {
 };
 
 /// The limits that the host keeps for a guest, asm-generic/resource.h: all but RLIMIT_LOCKS (10), which is the app
-/// kernel's mark.
-const HOST_LIMITS: &[u32] = &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15];
+/// kernel's mark, and RLIMIT_NPROC (6), which does not bind everybody.
+const HOST_LIMITS: &[u32] = &[0, 1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 14, 15];
 
 /// `getrlimit(resource, …)`.
 pub const LIMIT: Rule = Rule {
-    text: "the limit is not RLIMIT_LOCKS",
+    text: "the limit is neither RLIMIT_LOCKS nor RLIMIT_NPROC",
     alternatives: &[&[OneOf {
         argument: 0,
         values: HOST_LIMITS,
@@ -131,7 +131,7 @@ pub const LIMIT: Rule = Rule {
 
 /// `prlimit64(pid, resource, new, old)`: every dynamic program asks for the size of its stack.
 pub const OWN_LIMIT: Rule = Rule {
-    text: "it asks for a limit of the caller, by pid 0, other than RLIMIT_LOCKS",
+    text: "it asks for a limit of the caller, by pid 0, other than RLIMIT_LOCKS and RLIMIT_NPROC",
     alternatives: &[&[
         OneOf {
             argument: 0,

@@ -208,7 +208,7 @@ macro_rules! for_each_syscall {
 157 prctl native when(PRCTL) else emulate(prctl::prctl) "Options on the caller's own name, memory and timers are native; those on credentials, capabilities, dumpability and no_new_privs are the app kernel's; the parent-death signal stays set when a process changes its ids; the parent-death signal of the container's first process is accepted and without effect; PR_SET_SECCOMP and unknown options fail with EINVAL." test "prctl::prctl";
 158 arch_prctl native "Complete." test "thread::arch_prctl";
 159 adjtimex native "Reading; setting the clock needs a capability that no guest has on the host (EPERM)." test "time::adjtimex";
-160 setrlimit emulate(limits::setrlimit) "Guest limits; a limit above the sandbox's own is recorded and not enforced beyond it." test "limits::setrlimit";
+160 setrlimit emulate(limits::setrlimit) "Guest limits; a limit above the sandbox's own is recorded and not enforced beyond it. RLIMIT_NPROC does not bind root; of other users it counts all processes and threads of the container." test "limits::setrlimit";
 161 chroot emulate(cwd::chroot) "Complete; needs guest CAP_SYS_CHROOT." test "cwd::chroot";
 162 sync emulate(system::sync) "Succeeds without flushing: it would flush every filesystem of the host; fsync and syncfs do flush." test "system::sync";
 163 acct refuse(EPERM) "Not available: process accounting is the host's." test "refused::acct";

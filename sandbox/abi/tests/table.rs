@@ -237,7 +237,10 @@ fn rules_let_through_what_programs_need_and_nothing_dangerous() {
         let [pid, resource, new] = arguments;
         emulate(nr::prlimit64, [pid, resource, new, 0x7000, 0, 0]);
     }
+    const RLIMIT_NPROC: u64 = 6;
     emulate(nr::getrlimit, [RLIMIT_LOCKS, 0x7000, 0, 0, 0, 0]);
+    emulate(nr::getrlimit, [RLIMIT_NPROC, 0x7000, 0, 0, 0, 0]);
+    emulate(nr::prlimit64, [0, RLIMIT_NPROC, 0, 0x7000, 0, 0]);
     native(nr::personality, [0xffff_ffff, 0, 0, 0, 0, 0]);
     assert_eq!(action(nr::personality, [8, 0, 0, 0, 0, 0]), Action::Emulate);
 }

@@ -53,6 +53,22 @@ impl Call<'_> {
         self.thread.credentials()
     }
 
+    /// Give the calling thread other credentials.
+    pub fn take_on(&self, new: Credentials) {
+        self.limits_follow(&new);
+        self.thread.set_credentials(new);
+    }
+
+    /// RLIMIT_NPROC binds who is not root any more, and no longer who becomes it.
+    pub fn limits_follow(&self, new: &Credentials) {
+        let hosts_ids = self.kernel.ids.are_the_hosts();
+        let free = new.exceeds_processes(hosts_ids);
+        if free != self.credentials().exceeds_processes(hosts_ids) {
+            // ESRCH: the process is gone.
+            let _gone = self.process().hold_to_processes(free);
+        }
+    }
+
     pub fn arg(&self, index: usize) -> u64 {
         self.incoming.args[index]
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use caisson_sys::descriptor::pidfd_open;
 use caisson_sys::guest::Guest;
-use caisson_wire::{ProcessSpec, Request, Response};
+use caisson_wire::{ProcessSpec, Request, Response, Rlimit};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -16,7 +16,9 @@ use rustix::net::{SocketFlags, accept_with};
 
 use crate::boot::{self, BootError, ConsoleSize, Termination};
 use crate::kernel::Kernel;
-use crate::task::{Credentials, Directory, Fs, MARK_RESOURCE, Process, Thread, lock};
+use crate::task::{
+    Credentials, Directory, Fs, MARK_RESOURCE, PROCESSES_RESOURCE, Process, Thread, lock,
+};
 use crate::watch::Watch;
 use crate::{exec, serve};
 
@@ -271,7 +273,12 @@ pub fn enter(
     process
         .no_new_privs
         .store(spec.no_new_privileges, std::sync::atomic::Ordering::Release);
-    *lock(&process.file_locks) = caisson_sys::limit::get(pid, MARK_RESOURCE)?;
+    lock(&process.limits).file_locks = caisson_sys::limit::get(pid, MARK_RESOURCE)?;
+    let processes = |limit: &&Rlimit| limit.resource == PROCESSES_RESOURCE;
+    if let Some(limit) = spec.rlimits.iter().find(processes) {
+        let free = credentials.exceeds_processes(kernel.ids.are_the_hosts());
+        process.limit_processes((limit.soft, limit.hard), free)?;
+    }
     kernel.watch.add(&process);
     kernel
         .table

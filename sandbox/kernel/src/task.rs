@@ -10,6 +10,7 @@ mod discover;
 mod exec_credentials;
 mod executable;
 mod fs;
+mod limits;
 mod table;
 
 use std::os::fd::OwnedFd;
@@ -25,6 +26,7 @@ pub use discover::{
 pub use exec_credentials::{AfterExec, FilePrivileges, after_exec, parse_file_capabilities};
 pub use executable::{Executable, Running};
 pub use fs::{Directory, Fs};
+pub use limits::{KeptLimits, PROCESSES_RESOURCE};
 pub use table::Table;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -110,8 +112,8 @@ pub struct Process {
     pub net: Mutex<Option<Arc<Net>>>,
     /// A clone(2) that is to make a process in namespaces of its own.
     pub apart: Mutex<Option<Apart>>,
-    /// Soft and hard RLIMIT_LOCKS as the guest sees it.
-    pub file_locks: Mutex<(u64, u64)>,
+    /// Limits that the host does not keep.
+    pub limits: Mutex<KeptLimits>,
     /// An exec that has been started and whose loader has not asked for its plan yet.
     pub exec: Mutex<Option<Plan>>,
     pub no_new_privs: AtomicBool,
@@ -142,7 +144,7 @@ impl Process {
             uts: Mutex::default(),
             net: Mutex::default(),
             apart: Mutex::default(),
-            file_locks: Mutex::new((u64::MAX, u64::MAX)),
+            limits: Mutex::default(),
             exec: Mutex::new(None),
             no_new_privs: AtomicBool::new(false),
             dumpable: AtomicBool::new(true),

@@ -2,6 +2,7 @@
 #include "guest.h"
 
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 static void rlimits(void) {
     struct rlimit limit;
@@ -56,13 +57,49 @@ static void child_limit(void) {
     say("setrlimit", "child", "soft=%ld hard=%ld", (long)limit.rlim_cur, (long)limit.rlim_max);
 }
 
+static void fork_once(const char *tag) {
+    pid_t child = fork();
+    int error = errno;
+    if (child == 0) _exit(0);
+    if (child > 0) waitpid(child, NULL, 0);
+    say("fork", tag, "%s", child > 0 ? "made" : errname(error));
+}
+
+static void child_processes(void) {
+    struct rlimit limit;
+    getrlimit(RLIMIT_NPROC, &limit);
+    say("setrlimit", "nproc_child", "soft=%ld hard=%ld", (long)limit.rlim_cur, (long)limit.rlim_max);
+    fork_once("grandchild");
+}
+
 static void inherited(void) {
     struct rlimit limit = {123, 456};
     setrlimit(RLIMIT_NOFILE, &limit);
     in_child(child_limit);
 }
 
+/* RLIMIT_NPROC does not bind root, whoever is not root any more it does. */
+static void processes(void) {
+    struct rlimit limit = {0, 5};
+    T("nproc", setrlimit, RLIMIT_NPROC, &limit);
+    T("nproc", getrlimit, RLIMIT_NPROC, &limit);
+    say("setrlimit", "nproc", "soft=%ld hard=%ld", (long)limit.rlim_cur, (long)limit.rlim_max);
+    limit = (struct rlimit){6, 6};
+    T("nproc_raised", setrlimit, RLIMIT_NPROC, &limit);
+    fork_once("limited");
+    in_child(child_processes);
+    T("leave_root", setresuid, 1234, 1234, 0);
+    fork_once("left_root");
+    T("come_back", setresuid, 0, 0, 0);
+    fork_once("came_back");
+    T("other_user", setresuid, 1234, 1234, 1234);
+    fork_once("other_user");
+    limit = (struct rlimit){5, 5};
+    T("nproc_more", setrlimit, RLIMIT_NPROC, &limit);
+}
+
 FAMILY(limits) {
     SECTION(rlimits);
     SECTION(inherited);
+    SECTION(processes);
 }

@@ -14,7 +14,7 @@ use crate::proc::{
     ServerHandle, SystemFacts, ThreadNames, Walker,
 };
 use crate::system::Names;
-use crate::task::{MARK_RESOURCE, Process, Thread, lock};
+use crate::task::{Process, Thread, lock};
 
 /// Exists from before the mounts are made; the kernel behind it comes later.
 #[derive(Debug)]
@@ -193,7 +193,7 @@ fn facts(host_proc: BorrowedFd<'_>, process: &Process, thread: &Thread) -> Proce
     let path = |fd: BorrowedFd<'_>| crate::walk::path_of(host_proc, fd).unwrap_or_default();
     let (umask, cwd, root) =
         process.with_fs(|fs| (fs.umask, path(fs.cwd.as_fd()), path(fs.root.as_fd())));
-    let file_locks = *lock(&process.file_locks);
+    let limits = lock(&process.limits).list();
     ProcessFacts {
         uid: Ids {
             real: c.ruid,
@@ -224,6 +224,6 @@ fn facts(host_proc: BorrowedFd<'_>, process: &Process, thread: &Thread) -> Proce
             .unwrap_or_default(),
         cwd,
         root,
-        limits: vec![(MARK_RESOURCE, file_locks.0, file_locks.1)],
+        limits,
     }
 }

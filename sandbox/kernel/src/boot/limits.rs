@@ -1,16 +1,19 @@
 //! Limits and OOM score of a new guest process, set from outside before it runs.
 
-use caisson_wire::ProcessSpec;
+use caisson_wire::{ProcessSpec, Rlimit};
 use rustix::io::Errno;
 
 use super::BootError;
 use crate::kernel::Kernel;
+use crate::task::PROCESSES_RESOURCE;
 
 /// Apply `process.rlimits` and `process.oomScoreAdj` to the host process `pid`.
 ///
 /// A limit that asks for no more than is set already is no error where raising is not permitted.
 pub fn apply(kernel: &Kernel, pid: i32, process: &ProcessSpec) -> Result<(), BootError> {
-    for limit in &process.rlimits {
+    // RLIMIT_NPROC binds only some, see task::limits.
+    let others = |limit: &&Rlimit| limit.resource != PROCESSES_RESOURCE;
+    for limit in process.rlimits.iter().filter(others) {
         let (resource, soft, hard) = (limit.resource, limit.soft, limit.hard);
         let failed = |errno| BootError::Rlimit {
             resource,

@@ -86,7 +86,7 @@ pub fn capset(call: &mut Call<'_>) -> Result<Reply, Errno> {
         |at: usize| (u64::from(words[at]) | u64::from(words[at + 3]) << 32) & ALL_CAPABILITIES;
     let old = call.credentials();
     let caps = allowed(&old, set(0), set(1), set(2))?;
-    call.thread.set_credentials(Credentials {
+    call.take_on(Credentials {
         caps,
         ..(*old).clone()
     });

@@ -46,7 +46,7 @@ fn write_three(call: &Call<'_>, ids: [u32; 3]) -> Result<Reply, Errno> {
 /// Replace the caller's credentials.
 fn commit(call: &Call<'_>, mut new: Credentials) -> Result<Reply, Errno> {
     fix_capabilities(&call.credentials(), &mut new);
-    call.thread.set_credentials(new);
+    call.take_on(new);
     Ok(Reply::ZERO)
 }
 

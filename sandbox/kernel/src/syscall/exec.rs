@@ -137,6 +137,7 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
         *slot = None;
     }
     drop(slot);
+    call.limits_follow(&credentials);
     let executable = Executable::new(&call.kernel.running, file, &exe)?;
     *lock(&process.exe) = Some(executable);
     process.dumpable.store(dumpable, Ordering::Release);

@@ -1,6 +1,7 @@
 //! Resource limits: getrlimit(2), setrlimit(2), prlimit(2).
 //!
-//! Limits are kept by the host kernel, which enforces them, all but RLIMIT_LOCKS; what is decided here is who may change whose.
+//! Limits are kept by the host kernel, which enforces them, all but two (module `task::limits`); what
+//! is decided here is who may change whose.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::call::Call;
 use crate::reply::Reply;
-use crate::task::{Capability, MARK_RESOURCE, Process, lock};
+use crate::task::{Capability, MARK_RESOURCE, PROCESSES_RESOURCE, Process, lock};
 
 /// `RLIM_NLIMITS`.
 const LIMITS: u32 = 16;
@@ -46,12 +47,10 @@ pub fn prlimit64(call: &mut Call<'_>) -> Result<Reply, Errno> {
     Ok(Reply::ZERO)
 }
 
-/// Soft and hard limit. The host's RLIMIT_LOCKS is the app kernel's mark, not the guest's limit.
+/// Soft and hard limit.
 fn read(process: &Process, resource: u32) -> Result<(u64, u64), Errno> {
-    if resource == MARK_RESOURCE {
-        return Ok(*lock(&process.file_locks));
-    }
-    caisson_sys::limit::get(process.pid, resource)
+    let kept = lock(&process.limits).of(resource);
+    kept.map_or_else(|| caisson_sys::limit::get(process.pid, resource), Ok)
 }
 
 fn resource(number: u32) -> Result<u32, Errno> {
@@ -102,9 +101,17 @@ fn change(
     if hard > now && !call.credentials().can(Capability::SysResource) {
         return Err(Errno::PERM);
     }
-    if resource == MARK_RESOURCE {
-        *lock(&process.file_locks) = (soft, hard);
-        return Ok(());
+    match resource {
+        MARK_RESOURCE => {
+            lock(&process.limits).file_locks = (soft, hard);
+            Ok(())
+        }
+        PROCESSES_RESOURCE => {
+            let leader = call.kernel.table.thread(process.pid);
+            let owner = leader.map_or_else(|| call.credentials(), |thread| thread.credentials());
+            let free = owner.exceeds_processes(call.kernel.ids.are_the_hosts());
+            process.limit_processes((soft, hard), free)
+        }
+        _ => caisson_sys::limit::set(process.pid, resource, soft, hard),
     }
-    caisson_sys::limit::set(process.pid, resource, soft, hard)
 }

@@ -145,7 +145,7 @@ fn change(
     make: impl FnOnce(&Credentials) -> Result<Credentials, Errno>,
 ) -> Result<Reply, Errno> {
     let new = make(&call.credentials())?;
-    call.thread.set_credentials(new);
+    call.take_on(new);
     Ok(Reply::ZERO)
 }
 

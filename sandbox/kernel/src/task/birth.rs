@@ -4,7 +4,7 @@
 //! much later, when its parent has changed or is gone. So each record has a number, and before a clone is let
 //! through that number is made the caller's host `RLIMIT_LOCKS`, which the host kernel copies to the child in the
 //! same moment as everything else. Linux has not enforced this limit since 2.4.25, and a guest can neither change nor
-//! see the host's value: its own is kept in [`Process::file_locks`].
+//! see the host's value: its own is kept in [`Process::limits`].
 //!
 //! Must never: let a guest choose the number, or answer for a number that was not given out.
 
@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use crate::namespaces::{Net, Uts};
 
-use super::{Credentials, Executable, Fs, Process, Thread, lock};
+use super::{Credentials, Executable, Fs, KeptLimits, Process, Thread, lock};
 
 /// `RLIMIT_LOCKS`, asm-generic/resource.h.
 pub const MARK_RESOURCE: u32 = 10;
@@ -51,8 +51,8 @@ pub struct Birth {
     pub net: Option<Arc<Net>>,
     /// Of one child alone, whose namespaces are not to outlive it here.
     pub once: bool,
-    /// Soft and hard `RLIMIT_LOCKS` as the guest sees it.
-    pub file_locks: (u64, u64),
+    /// Limits as the guest sees them, where the host does not keep them.
+    pub limits: KeptLimits,
 }
 
 impl Birth {
@@ -75,7 +75,7 @@ impl Birth {
             uts: lock(&process.uts).clone(),
             net: process.net(),
             once: false,
-            file_locks: *lock(&process.file_locks),
+            limits: *lock(&process.limits),
         }
     }
 
@@ -102,7 +102,7 @@ impl Birth {
             (
                 flags,
                 birth.unrestarting,
-                birth.file_locks,
+                birth.limits,
                 uts(birth),
                 net(birth),
             )
@@ -269,7 +269,7 @@ mod tests {
             uts: None,
             net: None,
             once: false,
-            file_locks: (u64::MAX, u64::MAX),
+            limits: KeptLimits::default(),
         }
     }
 

@@ -78,7 +78,7 @@ pub fn thread(
         .store(birth.unrestarting, Ordering::Release);
     *lock(&process.uts) = birth.uts.clone();
     *lock(&process.net) = birth.net.clone();
-    *lock(&process.file_locks) = birth.file_locks;
+    *lock(&process.limits) = birth.limits;
     let thread = table.insert(Arc::new(Thread::new(
         tid,
         ids.inner_tid,

@@ -139,8 +139,14 @@ impl ProcTree {
         self.names.path(number).ok_or(Errno::ESTALE)
     }
 
+    fn number(&self, path: &str) -> u32 {
+        let host = self.context.host_proc();
+        self.names
+            .number(path, |path| host::status(host, path).is_ok())
+    }
+
     fn host_node(&self, path: &str) -> Node {
-        Node::Host(self.names.number(path))
+        Node::Host(self.number(path))
     }
 
     /// The node itself, except for directories that stand for one of the host's.
@@ -207,9 +213,9 @@ impl ProcTree {
         if name.is_empty() || name.contains('/') || matches!(name, "." | ".." | UNSHOWN) {
             return Err(Errno::ENOENT);
         }
-        // Only names that exist get a number, so a guest cannot fill the table.
+        // Only names that exist get a number, so that a guest cannot fill the table.
         host::status(self.context.host_proc(), &path)?;
-        self.host_attributes(self.names.number(&path), &path)
+        self.host_attributes(self.number(&path), &path)
     }
 
     fn fixed_content(&self, index: u32, opener: &Opener) -> Result<Vec<u8>, Errno> {

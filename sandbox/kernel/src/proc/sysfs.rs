@@ -82,7 +82,7 @@ impl SysTree {
             kept: Mutex::default(),
         };
         // The root has the lowest number, which is FUSE's for it.
-        tree.names.number("");
+        tree.names.number("", |_| true);
         tree
     }
 
@@ -118,13 +118,19 @@ impl SysTree {
         }
     }
 
+    fn number(&self, path: &str) -> u32 {
+        let map = self.map();
+        self.names
+            .number(path, |path| path.is_empty() || map.contains_key(path))
+    }
+
     fn describe(&self, path: &str) -> Result<Attributes, Errno> {
         let (mode, links, size) = match self.entry(path)? {
             Entry::Directory => (libc::S_IFDIR | 0o555, 2, 0),
             Entry::File(_) => (libc::S_IFREG | 0o444, 1, PAGE),
             Entry::Link(_) => (libc::S_IFLNK | 0o777, 1, 0),
         };
-        let node = ROOT_ID + u64::from(self.names.number(path));
+        let node = ROOT_ID + u64::from(self.number(path));
         let time_s = self.context.system().boot_epoch_s;
         Ok(Attributes {
             node,
@@ -422,7 +428,7 @@ impl Tree for SysTree {
                 Entry::File(_) => libc::DT_REG,
                 Entry::Link(_) => libc::DT_LNK,
             };
-            let node = ROOT_ID + u64::from(self.names.number(child));
+            let node = ROOT_ID + u64::from(self.number(child));
             items.push(Item {
                 name: name.to_owned(),
                 node,

@@ -116,6 +116,22 @@ static void sockets(void) {
     T("uevent_silent", recvfrom, uevent, buffer, 100, MSG_DONTWAIT, NULL, NULL);
 }
 
+/* What `ip netns` asks before it lists: whether networks have numbers for each other. */
+static void numbers(void) {
+    struct { struct rtgenmsg head; char padding[3]; struct rtattr kind; int value; } body = {{AF_UNSPEC}, {0}, {RTA_LENGTH(4), 3}, 0};
+    int fd = opened(NETLINK_ROUTE);
+    body.value = open("/proc/self/ns/net", O_RDONLY);
+    ask("nsid", fd, RTM_GETNSID, 0, &body, sizeof body, RTM_NEWNSID);
+    struct nlmsghdr *answered = (void *)buffer;
+    struct rtattr *first = (void *)((char *)NLMSG_DATA(answered) + 4);
+    say("recvfrom", "nsid_value", "len=%u kind=%d value=%d", answered->nlmsg_len, first->rta_type, *(int *)RTA_DATA(first));
+    body.kind.rta_type = 1;
+    body.value = 12345;
+    ask("nsid_unknown", fd, RTM_GETNSID, 0, &body, sizeof body, RTM_NEWNSID);
+    ask("nsid_nothing", fd, RTM_GETNSID, 0, &body, 4, RTM_NEWNSID);
+    ask("nsid_list", fd, RTM_GETNSID, NLM_F_DUMP, &body, 4, RTM_NEWNSID);
+}
+
 static void lists(void) {
     int fd = opened(NETLINK_ROUTE);
     struct rtgenmsg any = {AF_UNSPEC}, four = {AF_INET}, six = {AF_INET6};
@@ -265,6 +281,7 @@ static void diag(void) {
 FAMILY(netlink) {
     SECTION(sockets);
     SECTION(lists);
+    SECTION(numbers);
     SECTION(at_once);
     SECTION(changes);
     SECTION(diag);

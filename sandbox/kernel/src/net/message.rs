@@ -6,7 +6,7 @@ pub(super) const HEADER_BYTES: usize = 16;
 const NLMSG_ERROR: u16 = 2;
 pub(super) const NLMSG_DONE: u16 = 3;
 pub(super) const NLM_F_REQUEST: u16 = 1;
-const NLM_F_MULTI: u16 = 2;
+pub(super) const NLM_F_MULTI: u16 = 2;
 /// `NLM_F_ROOT | NLM_F_MATCH`.
 pub(super) const NLM_F_DUMP: u16 = 0x300;
 const NLM_F_ACK: u16 = 4;
@@ -71,6 +71,8 @@ pub(super) enum Decision {
     Ask(Vec<u8>),
     /// Have the host change this: the flags of a list mean something else here.
     Change(Vec<u8>),
+    /// Say this, of our own: whole messages.
+    Answer(Vec<u8>),
     /// Answer with an error, a positive errno value.
     Refuse(i32),
     /// Linux takes no notice of it.

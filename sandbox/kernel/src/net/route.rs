@@ -3,7 +3,9 @@
 //!
 //! Of a guest's request only what is known here reaches the host: fixed parts, and attributes of the lists below.
 
-use super::message::{Decision, HEADER_BYTES, Header, NLM_F_DUMP, NLM_F_REQUEST};
+use super::message::{
+    Decision, HEADER_BYTES, Header, NLM_F_DUMP, NLM_F_MULTI, NLM_F_REQUEST, NLMSG_DONE, attribute,
+};
 use super::server::Asker;
 
 const RTM_NEWLINK: u16 = 16;
@@ -18,6 +20,8 @@ const RTM_NEWNEIGH: u16 = 28;
 const RTM_DELNEIGH: u16 = 29;
 const RTM_GETNEIGH: u16 = 30;
 const RTM_GETRULE: u16 = 34;
+const RTM_NEWNSID: u16 = 88;
+const RTM_GETNSID: u16 = 90;
 /// The last of Linux 6.18.
 const RTM_MAX: u16 = 123;
 /// `NLM_F_REPLACE | NLM_F_EXCL | NLM_F_CREATE | NLM_F_APPEND`.
@@ -94,6 +98,9 @@ pub(super) fn decide(request: &[u8], header: &Header, asker: Asker) -> Decision 
             _ => Decision::Refuse(libc::EOPNOTSUPP),
         };
     }
+    if header.kind == RTM_GETNSID {
+        return number_of_namespace(request, header);
+    }
     let listed = matches!(
         header.kind,
         RTM_GETLINK | RTM_GETADDR | RTM_GETROUTE | RTM_GETNEIGH | RTM_GETRULE
@@ -116,6 +123,44 @@ pub(super) fn decide(request: &[u8], header: &Header, asker: Asker) -> Decision 
         attach(&mut question, RTA_UID, &asker.uid.to_ne_bytes());
     }
     Decision::Ask(question)
+}
+
+/// No network has a number for another, because nobody can give it one: what ip-netns(8) wants to know before it lists.
+fn number_of_namespace(request: &[u8], header: &Header) -> Decision {
+    /// linux/net_namespace.h.
+    const NETNSA_NSID: u16 = 1;
+    const NETNSA_PID: u16 = 2;
+    const NETNSA_FD: u16 = 3;
+    const NOT_ASSIGNED: i32 = -1;
+    /// `struct rtgenmsg`, padded.
+    const FIXED_BYTES: usize = 4;
+    let answer = |kind, flags| {
+        let head = Header {
+            length: 0,
+            kind,
+            flags,
+            port: 0,
+            ..*header
+        };
+        let mut bytes = head.bytes().to_vec();
+        bytes.extend_from_slice(&[0; FIXED_BYTES]);
+        set_length(&mut bytes);
+        bytes
+    };
+    if header.is_dump() {
+        return Decision::Answer(answer(NLMSG_DONE, NLM_F_MULTI));
+    }
+    let named = request.get(HEADER_BYTES + FIXED_BYTES..).unwrap_or(&[]);
+    let has = |kind| attribute(named, kind).is_some_and(|value| value.len() >= 4);
+    if has(NETNSA_PID) || has(NETNSA_FD) {
+        let mut bytes = answer(RTM_NEWNSID, 0);
+        attach(&mut bytes, NETNSA_NSID, &NOT_ASSIGNED.to_ne_bytes());
+        Decision::Answer(bytes)
+    } else if has(NETNSA_NSID) {
+        Decision::Refuse(libc::ENOENT)
+    } else {
+        Decision::Refuse(libc::EINVAL)
+    }
 }
 
 /// A new interface is described by what it is made of, which no form has; without that Linux takes a request with

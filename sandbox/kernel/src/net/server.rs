@@ -400,6 +400,11 @@ impl Answerer {
             let errno = match self.family.decide(request, &header, self.asker) {
                 Decision::Ignore => (header.wants_acknowledgement()).then_some(0),
                 Decision::Refuse(errno) => Some(errno),
+                Decision::Answer(mut answer) => {
+                    message::redirect(&mut answer, self.port);
+                    tell(&self.fd, &answer)?;
+                    (header.wants_acknowledgement() && !header.is_dump()).then_some(0)
+                }
                 Decision::Ask(question) => match self.pass_answers(&question) {
                     // A dump ends with a message of its own.
                     Ok(()) => (header.wants_acknowledgement() && !header.is_dump()).then_some(0),

@@ -178,6 +178,11 @@ impl Servant {
         self.set_effective(self.permitted)
     }
 
+    /// After [`Servant::assume_self`]: without this capability, until the next call.
+    pub fn lay_aside(&mut self, capability: Capability) -> Result<(), Errno> {
+        self.set_effective(self.effective & !capability.bit())
+    }
+
     fn set_effective(&mut self, effective: u64) -> Result<(), Errno> {
         if self.effective != effective {
             own::set_capabilities(effective, self.permitted)?;

@@ -152,7 +152,7 @@ impl Call<'_> {
                             .map_err(|_| Errno::INVAL)?;
                         let own = self.kernel.own_descriptors()?;
                         if self.kernel.is_guest_proc(object.as_fd())? {
-                            // /proc/PID/mem, which is opened only after a look at who asks.
+                            // /proc/PID/mem or pagemap, which are opened only after a look at who asks.
                             return Err(Errno::ACCESS);
                         }
                         if rustix::fs::fstat(&object)?.st_uid == self.kernel.ids.host_uid() {

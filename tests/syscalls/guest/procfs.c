@@ -190,6 +190,26 @@ static void machine(void) {
     for (size_t i = 0; i < sizeof present / sizeof *present; i++) say("access", present[i], "%d", access(present[i], R_OK));
 }
 
+/* Where memory lies in the machine is not for everybody to know. */
+static void pagemap(void) {
+    char *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    page[0] = 1;
+    int fd = open("/proc/self/pagemap", O_RDONLY);
+    off_t at = (off_t)((uintptr_t)page / 4096 * 8);
+    uint64_t entries[2] = {0};
+    T("both", pread64, fd, entries, 16, at);
+    say("pread64", "entries", "present=%d frame=%d untouched=%d", (int)(entries[0] >> 63), (entries[0] & ((1ull << 55) - 1)) != 0, entries[1] >> 62 != 0);
+    T("odd", pread64, fd, entries, 7, at);
+    T("odd_place", pread64, fd, entries, 8, at + 1);
+    T("write", write, fd, entries, 8);
+    fd = open("/proc/thread-self/pagemap", O_RDONLY);
+    T("thread", pread64, fd, entries, 8, at);
+    struct stat st;
+    stat("/proc/self/pagemap", &st);
+    say("stat", "pagemap", "%o", st.st_mode);
+    munmap(page, 8192);
+}
+
 /* What one process sees of another. */
 static void look_at(const char *tag, pid_t pid) {
     static const char *const files[] = {"auxv", "cgroup", "cmdline", "comm", "environ", "io", "limits", "maps", "mountinfo", "oom_score_adj", "smaps", "stat", "statm", "status", "wchan", "stack", "syscall", "fd", "fdinfo", "task", "ns/pid", "cwd", "exe", "root", "personality", "pagemap", "mem"};
@@ -339,6 +359,7 @@ FAMILY(procfs) {
     SECTION(own);
     SECTION(descriptors);
     SECTION(machine);
+    SECTION(pagemap);
     SECTION(others);
     SECTION(changes);
     SECTION(at_once);

@@ -33,7 +33,7 @@ pub use mount::{Kind, Protection, ServerHandle, mount, open_device as open_fuse}
 pub use outside::Outside;
 pub use poll::Changes;
 pub use process::ThreadNames;
-pub(crate) use process::{MemoryNode, memory_of_node};
+pub(crate) use process::{MemoryFile, MemoryNode, memory_of_node};
 pub(crate) use system::FILESYSTEMS;
 pub use system::Load;
 pub use view::{

@@ -76,12 +76,20 @@ pub(crate) fn lister_of_mounts(node: Node) -> Option<u32> {
     }
 }
 
-/// A file /proc/PID/mem or /proc/PID/task/TID/mem.
+/// What a process' memory holds, or how it is mapped: see proc_pid_mem(5) and proc_pid_pagemap(5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MemoryFile {
+    Mem,
+    Pagemap,
+}
+
+/// Such a file in /proc/PID or /proc/PID/task/TID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MemoryNode {
     pub(crate) pid: i32,
     /// 0 for that of the process.
     pub(crate) tid: i32,
+    pub(crate) file: MemoryFile,
 }
 
 /// The one that has this node number.
@@ -91,9 +99,14 @@ pub(crate) fn memory_of_node(number: u64) -> Option<MemoryNode> {
             pid,
             tid,
             entry: index,
-        } if entry(index).ok()?.name == "mem" => Some(MemoryNode {
+        } => Some(MemoryNode {
             pid: i32::try_from(pid).ok()?,
             tid: i32::try_from(tid).ok()?,
+            file: match entry(index).ok()?.name {
+                "mem" => MemoryFile::Mem,
+                "pagemap" => MemoryFile::Pagemap,
+                _ => return None,
+            },
         }),
         _ => None,
     }

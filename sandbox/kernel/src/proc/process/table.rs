@@ -139,6 +139,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     both("oom_adj", 0o644, Guest),
     both("oom_score", 0o444, Guest),
     both("oom_score_adj", 0o644, Guest),
+    // As mem.
+    guarded("pagemap", 0o400, Fails(Errno::EIO)),
     guarded("personality", 0o400, Guest),
     both("projid_map", 0o644, Constant(IDENTITY_MAP)),
     guarded("root", 0o777, Source::Root),

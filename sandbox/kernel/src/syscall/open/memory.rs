@@ -1,4 +1,5 @@
-//! /proc/PID/mem: the host's own file, opened in the guests' procfs once the server of /proc has let the caller pass.
+//! /proc/PID/mem and pagemap: the host's own files, opened in the guests' procfs once the server of /proc has let the caller
+//! pass. pagemap has no addresses of the host's memory, as for whoever lacks CAP_SYS_ADMIN.
 //!
 //! As on Linux the descriptor is bound to the memory that the process had when it was opened, and gives nothing of a
 //! program executed later. It must never be opened anew by a link of /proc, which would ask nobody (`walk.rs`).
@@ -9,7 +10,8 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use crate::call::Call;
-use crate::proc::MemoryNode;
+use crate::proc::{MemoryFile, MemoryNode};
+use crate::task::Capability;
 
 /// What of the caller's flags matters to the file.
 const FLAGS: OFlags = OFlags::from_bits_retain(
@@ -19,10 +21,18 @@ const FLAGS: OFlags = OFlags::from_bits_retain(
 /// `EACCES` if the process is one that the caller may not trace: asked again for what it is once the file is open.
 pub(super) fn open(call: &mut Call<'_>, node: MemoryNode, flags: OFlags) -> Result<OwnedFd, Errno> {
     call.servant.assume_self()?;
+    let name = match node.file {
+        MemoryFile::Mem => "mem",
+        MemoryFile::Pagemap => {
+            // The host asks who opens it, not who reads it.
+            call.servant.lay_aside(Capability::SysAdmin)?;
+            "pagemap"
+        }
+    };
     let proc = call.kernel.guest_proc.get().ok_or(Errno::NOENT)?;
     let path = match node.tid {
-        0 => format!("{}/mem", node.pid),
-        tid => format!("{}/task/{tid}/mem", node.pid),
+        0 => format!("{}/{name}", node.pid),
+        tid => format!("{}/task/{tid}/{name}", node.pid),
     };
     let process = call
         .kernel

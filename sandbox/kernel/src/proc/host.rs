@@ -65,6 +65,11 @@ pub(super) fn status(dir: impl AsFd, path: &str) -> Result<FileStat, Errno> {
     nix::sys::stat::fstatat(dir, path, AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
+/// Of what a link leads to.
+pub(super) fn status_of_target(dir: impl AsFd, path: &str) -> Result<FileStat, Errno> {
+    nix::sys::stat::fstatat(dir, path, AtFlags::empty())
+}
+
 /// The names in a directory, without `.` and `..`, with their DT_* type.
 pub(super) fn names(dir: impl AsFd, path: &str) -> Result<Vec<(String, u8)>, Errno> {
     let mut dir = Dir::from_fd(open(dir, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?)?;

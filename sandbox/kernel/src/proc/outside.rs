@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
+use nix::sys::stat::{FileStat, major, minor};
 
 use super::host;
 
@@ -16,6 +17,16 @@ use super::host;
 pub struct Outside {
     any: AtomicBool,
     mounts: Mutex<BTreeSet<u64>>,
+    files: Mutex<BTreeSet<File>>,
+}
+
+/// A regular file, as /proc/PID/maps shows it where a guest maps it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct File {
+    device: (u64, u64),
+    inode: u64,
+    /// When it was given; the host may have renamed it since.
+    path: Vec<u8>,
 }
 
 impl Outside {
@@ -27,7 +38,9 @@ impl Outside {
         let proc = host_proc.as_fd();
         let own = host::text(proc, "thread-self/mountinfo")?;
         for (number, _) in host::names(proc, &format!("{pid}/fd"))? {
-            if !is_path(&host::link(proc, &format!("{pid}/fd/{number}"))?) {
+            let link = format!("{pid}/fd/{number}");
+            let path = host::link(proc, &link)?;
+            if !is_path(&path) {
                 continue;
             }
             let place = Place::of(&host::text(proc, &format!("{pid}/fdinfo/{number}"))?);
@@ -37,6 +50,8 @@ impl Outside {
             if !has_mount(&own, mount) {
                 let mut mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
                 mounts.insert(mount);
+                drop(mounts);
+                self.note_file(&host::status_of_target(proc, &link)?, path);
                 self.any.store(true, Ordering::Release);
             }
         }
@@ -44,6 +59,41 @@ impl Outside {
     }
 
     /// Whether there is any.
+    /// Others than regular files and devices, which have no place on a disk, cannot be mapped.
+    fn note_file(&self, status: &FileStat, path: Vec<u8>) {
+        if status.st_mode & libc::S_IFMT != libc::S_IFREG {
+            return;
+        }
+        let device = (major(status.st_dev), minor(status.st_dev));
+        let inode = status.st_ino;
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.insert(File {
+            device,
+            inode,
+            path,
+        });
+    }
+
+    /// Whether a line of /proc/PID/maps with these fields is about such a file. On file systems that give their parts device
+    /// numbers of their own, as btrfs does, the line has another than stat(2) tells.
+    pub(super) fn is_mapped(&self, device: (u64, u64), inode: u64, path: &[u8]) -> bool {
+        let is_at = |file: &File| file.path == path || is_deleted(&file.path, path);
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files
+            .iter()
+            .any(|file| file.inode == inode && (file.device == device || is_at(file)))
+    }
+
+    #[cfg(test)]
+    pub(super) fn add(&self, device: (u64, u64), inode: u64, path: &[u8]) {
+        let path = path.to_vec();
+        self.files.lock().unwrap().insert(File {
+            device,
+            inode,
+            path,
+        });
+    }
+
     pub(super) fn is_some(&self) -> bool {
         self.any.load(Ordering::Acquire)
     }
@@ -56,6 +106,10 @@ impl Outside {
 
 /// Whether the target of a link in /proc/PID/fd is the path of a file in some mount of guests or the host, and not
 /// `pipe:[1]` and the like, or the name of a memfd. What every container has by the same name tells nothing of a host.
+fn is_deleted(path: &[u8], now: &[u8]) -> bool {
+    now.strip_suffix(b" (deleted)") == Some(path)
+}
+
 pub(super) fn is_path(target: &[u8]) -> bool {
     target.starts_with(b"/") && !target.starts_with(b"/memfd:") && target != b"/dev/null"
 }
@@ -89,6 +143,21 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_link_leads_to_is_noted() {
+        let outside = Outside::default();
+        let file = std::fs::File::open("/proc/self/exe").expect("this program");
+        let proc = std::fs::File::open("/proc").expect("procfs");
+        let link = format!("self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+        let status = host::status_of_target(&proc, &link).expect("a file");
+        outside.note_file(&status, b"/elsewhere".to_vec());
+        let device = (major(status.st_dev), minor(status.st_dev));
+        assert!(outside.is_mapped(device, status.st_ino, b"/renamed"));
+        assert!(!outside.is_mapped((0, 0), status.st_ino, b"/renamed"));
+        assert!(outside.is_mapped((0, 0), status.st_ino, b"/elsewhere (deleted)"));
+        assert!(!outside.is_mapped(device, status.st_ino + 1, b"/elsewhere"));
+    }
 
     #[test]
     fn what_the_host_tells_is_read() {

@@ -58,7 +58,6 @@ impl Outside {
         Ok(())
     }
 
-    /// Whether there is any.
     /// Others than regular files and devices, which have no place on a disk, cannot be mapped.
     fn note_file(&self, status: &FileStat, path: Vec<u8>) {
         if status.st_mode & libc::S_IFMT != libc::S_IFREG {
@@ -94,6 +93,7 @@ impl Outside {
         });
     }
 
+    /// Whether there is any.
     pub(super) fn is_some(&self) -> bool {
         self.any.load(Ordering::Acquire)
     }
@@ -104,12 +104,13 @@ impl Outside {
     }
 }
 
-/// Whether the target of a link in /proc/PID/fd is the path of a file in some mount of guests or the host, and not
-/// `pipe:[1]` and the like, or the name of a memfd. What every container has by the same name tells nothing of a host.
+/// Whether /proc shows this path as `now`, because no name leads to the file any more.
 fn is_deleted(path: &[u8], now: &[u8]) -> bool {
     now.strip_suffix(b" (deleted)") == Some(path)
 }
 
+/// Whether the target of a link in /proc/PID/fd is the path of a file in some mount of guests or the host, and not
+/// `pipe:[1]` and the like, or the name of a memfd. What every container has by the same name tells nothing of a host.
 pub(super) fn is_path(target: &[u8]) -> bool {
     target.starts_with(b"/") && !target.starts_with(b"/memfd:") && target != b"/dev/null"
 }

@@ -92,6 +92,8 @@ static void into_files(void) {
     loff_t at = 6;
     T("out_offset", splice, p[0], 0, file, &at, 2, 0);
     say("splice", "out_offset_after", "%ld", (long)at);
+    at = -1;
+    T("out_negative", splice, p[0], 0, file, &at, 2, 0);
     T("append", splice, p[0], 0, append, 0, 2, 0);
     T("reader", splice, p[0], 0, reader, 0, 2, 0);
     T("in_offset", splice, p[0], &at, file, 0, 2, 0);

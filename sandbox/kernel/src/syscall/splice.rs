@@ -241,6 +241,8 @@ impl Transfer {
         }
         let (limit, _) = caisson_sys::limit::get(call.process().pid, libc::RLIMIT_FSIZE)?;
         let position = match self.output.offset {
+            // Negative to Linux, and beyond any limit only when read as unsigned.
+            Some(offset) if i64::try_from(offset).is_err() => return Err(Errno::INVAL),
             Some(offset) => offset,
             None => seek(&self.output.fd, SeekFrom::Current(0))?,
         };

@@ -14,6 +14,7 @@ static void by_path(void) {
     T("replace", setxattr, "/work/x", "user.one", "other", 5, XATTR_REPLACE);
     T("replace_none", setxattr, "/work/x", "user.two", "other", 5, XATTR_REPLACE);
     T("flags", setxattr, "/work/x", "user.one", "v", 1, 9);
+    T("flags_first", setxattr, "/work/x", NULL, NULL, 0, 0xff);
     T("empty_value", setxattr, "/work/x", "user.empty", "", 0, 0);
     T("null_value", setxattr, "/work/x", "user.null", NULL, 0, 0);
     T("efault_value", setxattr, "/work/x", "user.one", BAD, 5, 0);

@@ -223,7 +223,11 @@ impl Value {
 fn set(call: &mut Call<'_>, by: By) -> Result<Reply, Errno> {
     let given = Value::of(call, by)?;
     by.check(call)?;
-    let flags = XattrFlags::from_bits(given.flags).ok_or(Errno::INVAL)?;
+    // Not `from_bits`, to which every bit is one that a later kernel may know.
+    if given.flags & !(XattrFlags::CREATE | XattrFlags::REPLACE).bits() != 0 {
+        return Err(Errno::INVAL);
+    }
+    let flags = XattrFlags::from_bits_retain(given.flags);
     let name = name(call, by)?;
     if given.size > SIZE_MAX {
         return Err(Errno::TOOBIG);

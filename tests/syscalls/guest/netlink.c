@@ -73,9 +73,24 @@ static void sockets(void) {
     struct sockaddr_nl name = kernel;
     socklen_t length = sizeof name;
     T("pair", socketpair, AF_NETLINK, SOCK_RAW, 0, (int[2]){0});
+    T("unbound", getsockname, fd, &name, &length);
+    say("getsockname", "unbound", "len=%u port=%u", length, name.nl_pid);
+    /* A socket without a port, and one that is closed, leave the pid to the next. */
+    int closed = opened(NETLINK_ROUTE);
+    T("closed", connect, closed, &kernel, sizeof kernel);
+    getsockname(closed, (void *)&name, &length);
+    say("getsockname", "closed", "own=%d", (pid_t)name.nl_pid == getpid());
+    close(closed);
+    name = kernel;
     T("auto", bind, fd, &name, sizeof name);
     T("auto", getsockname, fd, &name, &length);
     say("getsockname", "auto", "len=%u family=%d own=%d groups=%u", length, name.nl_family, (pid_t)name.nl_pid == getpid(), name.nl_groups);
+    name.nl_pid = 0;
+    T("again_any", bind, fd, &name, sizeof name);
+    name.nl_pid = 77776;
+    T("again_other", bind, fd, &name, sizeof name);
+    name.nl_pid = (unsigned)getpid();
+    T("again_same", bind, fd, &name, sizeof name);
     int second = opened(NETLINK_ROUTE);
     name = kernel;
     bind(second, (void *)&name, sizeof name);

@@ -9,6 +9,8 @@
 //! Both ends are bound to abstract names that read as a `struct sockaddr_nl` would behind its family: the
 //! native recvmsg(2) shows port 0, the kernel, as sender. getsockname(2) corrects the family.
 
+mod port;
+
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -113,8 +115,10 @@ struct End {
     /// What the guest's end has as its peer's name.
     name: [u8; ADDRESS_BYTES],
     family: Family,
+    /// Of the process that made the socket.
+    pid: u32,
     /// The guest's port and groups, as getsockname(2) tells them.
-    port: u32,
+    port: Option<u32>,
     groups: u32,
     asker: Asker,
     /// What it tells of, if that is not the pod's network.
@@ -132,10 +136,10 @@ struct Answerer {
     net: Option<Arc<Net>>,
 }
 
-/// A socket for a guest, whose port is to be `port` if nobody has that.
+/// A socket for a guest, whose port will be `pid` if it does not choose one and nobody has that.
 pub fn socket(
     family: Family,
-    port: u32,
+    pid: u32,
     asker: Asker,
     net: Option<Arc<Net>>,
     flags: SocketFlags,
@@ -148,7 +152,7 @@ pub fn socket(
         None,
     )?;
     let name = name(ours.as_fd(), 0)?;
-    self::name(guests.as_fd(), port)?;
+    self::name(guests.as_fd(), pid)?;
     sockopt::set_socket_send_buffer_size_force(&ours, QUEUE_BYTES).ok();
     let mut ends = server.ends();
     if ends.len() >= ENDS {
@@ -161,22 +165,12 @@ pub fn socket(
         epoll::EventData::new_u64(number as u64),
         epoll::EventFlags::IN,
     )?;
-    // As Linux chooses for the second socket of a process: numbers that no process has.
-    let taken = |port: u32| {
-        ends.values()
-            .any(|end| end.family == family && end.port == port)
-    };
-    let mut own = port;
-    let mut next = u32::MAX - 4096;
-    while taken(own) {
-        own = next;
-        next -= 1;
-    }
     let end = End {
         fd: ours,
         name,
         family,
-        port: own,
+        pid,
+        port: None,
         groups: 0,
         asker,
         net,
@@ -226,27 +220,29 @@ fn of_guest<R>(socket: BorrowedFd<'_>, look: impl FnOnce(&mut End) -> R) -> Resu
     with_end(&host::peer_name(socket)?, look)
 }
 
-/// Port and groups of a guest's socket.
-pub fn address(socket: BorrowedFd<'_>) -> Result<(u32, u32), Errno> {
-    of_guest(socket, |end| (end.port, end.groups))
+/// Give a guest's socket a port with `assign`.
+fn with_port(
+    socket: BorrowedFd<'_>,
+    assign: impl FnOnce(&mut HashMap<i32, End>, i32) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let number = of_guest(socket, |end| end.fd.as_raw_fd())?;
+    assign(&mut server()?.ends(), number)
 }
 
-/// bind(2): a port of the guest's choice (0: the one it has), and groups to be told of changes.
+/// Port, 0 for none yet, and groups of a guest's socket.
+pub fn address(socket: BorrowedFd<'_>) -> Result<(u32, u32), Errno> {
+    of_guest(socket, |end| (end.port.unwrap_or(0), end.groups))
+}
+
+/// connect(2): all that it changes is that the socket has a port.
+pub fn connect(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    with_port(socket, port::choose)
+}
+
+/// bind(2): a port of the guest's choice (0: any), and groups to be told of changes.
 pub fn bind(socket: BorrowedFd<'_>, port: u32, groups: u32) -> Result<(), Errno> {
     let family = of_guest(socket, |end| end.family)?;
-    if port != 0 {
-        let server = server()?;
-        let name = host::peer_name(socket)?;
-        let mut ends = server.ends();
-        let taken = ends
-            .values()
-            .any(|end| end.name != *name && end.family == family && end.port == port);
-        if taken {
-            return Err(Errno::ADDRINUSE);
-        }
-        let end = ends.values_mut().find(|end| end.name == *name);
-        end.ok_or(Errno::NOTCONN)?.port = port;
-    }
+    with_port(socket, |ends, number| port::bind(ends, number, port))?;
     match family {
         Family::Route if groups != 0 => subscribe(socket, |events| {
             let mut address = [0u8; ADDRESS_BYTES];
@@ -290,6 +286,7 @@ fn subscribe(
 
 /// Answer a guest's request before it goes on.
 pub fn request(socket: BorrowedFd<'_>, packet: &[u8], net_admin: bool) -> Result<(), Errno> {
+    with_port(socket, port::choose)?;
     let mut end = of_guest(socket, |end| end.answerer())?.ok_or(Errno::NFILE)?;
     end.asker.net_admin &= net_admin;
     end.answer(packet).map_err(|_| Errno::NOBUFS)
@@ -317,7 +314,7 @@ impl End {
         Some(Answerer {
             fd: self.fd.try_clone().ok()?,
             family: self.family,
-            port: self.port,
+            port: self.port.unwrap_or(0),
             asker: self.asker,
             net: self.net.clone(),
         })
@@ -357,7 +354,12 @@ impl Server {
 
     /// One request of one guest; its end is given up when it is closed or does not take its answers.
     fn serve(&self, number: i32) {
-        let Some(mut end) = self.ends().get(&number).and_then(End::answerer) else {
+        let answerer = {
+            let mut ends = self.ends();
+            port::choose(&mut ends, number).ok();
+            ends.get(&number).and_then(End::answerer)
+        };
+        let Some(mut end) = answerer else {
             return;
         };
         // Whoever sends with a call that is not seen may have fewer rights than who made the socket.
@@ -476,7 +478,10 @@ mod tests {
         )
         .expect("socket");
         assert!(is_guests(guest.as_fd()));
+        assert_eq!(address(guest.as_fd()), Ok((0, 0)));
+        bind(guest.as_fd(), 0, 0).expect("bind");
         assert_eq!(address(guest.as_fd()), Ok((77, 0)));
+        assert_eq!(bind(guest.as_fd(), 78, 0), Err(Errno::INVAL));
         send(&guest, &GETLINK, SendFlags::empty()).expect("send");
         let mut links = 0;
         loop {

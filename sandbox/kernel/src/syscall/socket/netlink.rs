@@ -62,6 +62,10 @@ pub(super) fn request(
     Ok(data.len())
 }
 
+pub(super) fn connect(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    server::connect(socket)
+}
+
 pub(super) fn bind(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Errno> {
     let word = |at: usize| {
         let bytes = address.bytes().get(at..at + 4)?;

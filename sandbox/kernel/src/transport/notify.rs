@@ -132,7 +132,9 @@ impl Transport for Notify {
 
     fn assist(&self) -> Result<Option<Incoming>, Errno> {
         while self.crowd.settle_assistant() {
-            match self.receive_once()? {
+            let call = self.receive_once();
+            self.crowd.assistant_woke();
+            match call? {
                 None if self.hung_up() => return Ok(None),
                 None => {}
                 call => return Ok(call),

@@ -51,6 +51,8 @@ pub(super) struct Crowd {
     on: AtomicBool,
     /// Thread id of the second receiver, or one of the constants above.
     assistant: AtomicI32,
+    /// It waits for a call: only then may a signal reach it, which might end what it does for a guest.
+    awaits: AtomicBool,
     /// Where it runs.
     cpu: AtomicU32,
     homes: Homes,
@@ -76,6 +78,7 @@ impl Crowd {
             score: AtomicU32::new(0),
             on: AtomicBool::new(false),
             assistant: AtomicI32::new(NONE),
+            awaits: AtomicBool::new(false),
             cpu: AtomicU32::new(0),
             homes: Homes::new(),
         }
@@ -136,11 +139,12 @@ impl Crowd {
         }
     }
 
-    /// Also if it is over already: the assistant may have missed the signal just before it began to wait.
+    /// Also if it is over already: the assistant may have missed the signal just before it began to wait. One that serves
+    /// looks for itself before it waits again.
     fn end(&self) {
         self.on.store(false, Ordering::Release);
         let assistant = self.assistant.load(Ordering::Acquire);
-        if assistant > 0 {
+        if assistant > 0 && self.awaits.load(Ordering::Acquire) {
             signal::wake_thread(assistant);
         }
     }
@@ -188,7 +192,13 @@ impl Crowd {
             signal::block_wake(false);
             affinity::stay_on(self.cpu.load(Ordering::Relaxed) as usize);
         }
+        self.awaits.store(true, Ordering::Release);
         true
+    }
+
+    /// The assistant waits no more.
+    pub(super) fn assistant_woke(&self) {
+        self.awaits.store(false, Ordering::Release);
     }
 
     /// Answer a call of the thread `tid`, so that it goes on where it belongs.

@@ -20,7 +20,8 @@ pub struct Sandbox<'a> {
     pub init: i32,
 }
 
-const SHELL: &str = "sleep 1000 & sleep 1001 & wait; wait";
+/// The shell itself is traced by the application kernel as soon as it has children, and nobody else could stop it.
+const SHELL: &str = "sleep 1000 & sleep 1001 & exec sleep 1002";
 
 impl<'a> Sandbox<'a> {
     /// Starts it and waits until all three processes are there.

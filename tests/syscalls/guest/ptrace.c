@@ -203,7 +203,8 @@ static void on_signal(int signal) {
 /* One that has a handler which does not restart calls, and children that end. */
 static void unrestarting(void) {
     int ready[2];
-    if (pipe(ready)) _exit(1);
+    unlink("/work/ptrace-fifo");
+    if (pipe(ready) || mkfifo("/work/ptrace-fifo", 0600)) _exit(1);
     pid_t child = fork();
     if (child == 0) {
         struct sigaction action = {.sa_handler = on_signal};
@@ -214,12 +215,14 @@ static void unrestarting(void) {
         }
         while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {}
         if (write(ready[1], "r", 1) != 1) _exit(1);
+        T("waits", open, "/work/ptrace-fifo", O_RDONLY);
         T("handled", pause);
         execl("/bin/sh", "sh", "-c", "exit 7", NULL);
         _exit(1);
     }
     char byte;
     if (read(ready[0], &byte, 1) != 1) _exit(1);
+    millis(50);
     T("unrestarting", ptrace, PTRACE_SEIZE, child, 0, 0);
     say("ptrace", "unrestarting_of", "%s", tracer_of(child));
     do_(PTRACE_INTERRUPT, child, 0, 0);
@@ -229,6 +232,8 @@ static void unrestarting(void) {
     kill(child, SIGUSR1);
     say("ptrace", "unrestarting_signal", "%s", next(child, 0));
     T("unrestarting_let_go", ptrace, PTRACE_DETACH, child, 0, SIGUSR1);
+    millis(100);
+    kill(child, SIGUSR1);
     say("ptrace", "unrestarting_end", "%s", next(child, 0));
 }
 

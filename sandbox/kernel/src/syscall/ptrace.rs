@@ -177,7 +177,11 @@ fn begin(call: &mut Call<'_>, attach: Attach) -> Result<Reply, Errno> {
     call.park(move |call| {
         for _ in 0..TRIES {
             match once(call) {
-                Err(Errno::AGAIN) => std::thread::sleep(BETWEEN_TRIES),
+                Err(Errno::AGAIN) => {
+                    // It may have to stop first, and a call that waits here does not.
+                    call.kernel.parked.interrupt(attach.tid);
+                    std::thread::sleep(BETWEEN_TRIES);
+                }
                 result => return result.map(|()| Reply::ZERO),
             }
         }

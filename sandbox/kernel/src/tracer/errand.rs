@@ -6,6 +6,7 @@ use caisson_sys::signal;
 use caisson_sys::surgery::{self, held};
 use rustix::io::Errno;
 
+use super::guards::Then;
 use super::tracee::Tracee;
 use super::tracees::Tracees;
 
@@ -17,7 +18,9 @@ impl Tracees {
         fd: i32,
     ) -> Result<(), Errno> {
         if !self.by_tid.contains_key(&call.tid) {
-            return self.relieved(call.tid, || surgery::answer_terminal(listener, call, fd));
+            return self.relieved(call.tid, Then::Guard, || {
+                surgery::answer_terminal(listener, call, fd)
+            });
         }
         self.in_call(call.tid)?;
         let (_, late) = held::answer_terminal(listener, call, fd)?;
@@ -33,7 +36,7 @@ impl Tracees {
         cloexec: Cloexec,
     ) -> Result<i64, Errno> {
         if !self.by_tid.contains_key(&call.tid) {
-            return self.relieved(call.tid, || {
+            return self.relieved(call.tid, Then::Guard, || {
                 surgery::answer_with_received(listener, call, socket, cloexec)
             });
         }
@@ -68,7 +71,9 @@ impl Tracees {
         flags: u64,
     ) -> Result<(), Errno> {
         if !self.by_tid.contains_key(&call.tid) {
-            return self.relieved(call.tid, || surgery::clone_with(listener, call, flags));
+            return self.relieved(call.tid, Then::Guard, || {
+                surgery::clone_with(listener, call, flags)
+            });
         }
         let tracee = self.in_call(call.tid)?;
         let pid = tracee.pid;
@@ -86,8 +91,9 @@ impl Tracees {
     pub fn interrupt(&mut self, listener: &Listener, call: &Notification) -> Result<(), Errno> {
         if !self.by_tid.contains_key(&call.tid) {
             let guarded = self.interrupt_guarded(listener, call);
-            return guarded
-                .unwrap_or_else(|| self.passing(call.tid, || surgery::interrupt(listener, call)));
+            return guarded.unwrap_or_else(|| {
+                self.relieved(call.tid, Then::Leave, || surgery::interrupt(listener, call))
+            });
         }
         let tracee = self.in_call(call.tid)?;
         tracee.own_trap = true;

@@ -8,6 +8,7 @@ use caisson_sys::trace::{self, guest as host};
 use rustix::io::Errno;
 
 use super::events::stopped;
+use super::guards::Then;
 use super::tracee::{Exec, Loading, Scene, Starting, State};
 use super::tracees::Tracees;
 use crate::task::lock;
@@ -21,8 +22,9 @@ impl Tracees {
         registers: ExecRegisters,
     ) -> Result<(), Errno> {
         if !self.by_tid.contains_key(&call.tid) {
-            self.unguard(call.tid);
-            return self.passing(call.tid, || surgery::exec(listener, call, registers, None));
+            return self.relieved(call.tid, Then::Leave, || {
+                surgery::exec(listener, call, registers, None)
+            });
         }
         let tracee = self.in_call(call.tid)?;
         let (before, late) = held::exec(listener, call, registers)?;

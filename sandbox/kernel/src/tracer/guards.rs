@@ -51,6 +51,13 @@ pub(super) struct Guard {
     interrupted: bool,
 }
 
+/// What becomes of a guarded thread that was let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    Guard,
+    Leave,
+}
+
 impl Tracees {
     /// Look after the signals of a thread that waits in a notified call. Nothing is done for one that is traced already:
     /// whether it was.
@@ -115,7 +122,7 @@ impl Tracees {
     }
 
     /// Whether it was the sandbox's first.
-    pub(super) fn unguard(&mut self, tid: i32) -> bool {
+    fn unguard(&mut self, tid: i32) -> bool {
         if let Some(thread) = self.kernel.table.thread(tid) {
             thread.set_guarded(false);
         }
@@ -128,28 +135,34 @@ impl Tracees {
             return false;
         }
         let is_first = self.unguard(tid);
-        self.kicked.insert(tid, is_first);
-        trace::interrupt(tid).ok();
-        true
+        // It fails for one of whose end nothing was heard, and whose number another has now.
+        let is_ours = trace::interrupt(tid).is_ok();
+        if is_ours {
+            self.kicked.insert(tid, is_first);
+        }
+        is_ours
     }
 
-    /// Do `work`, which stops the thread and lets it go in the end; it is guarded as before after that.
+    /// Do `work`, which stops a thread that no guest traces and lets it go in the end.
     pub(super) fn relieved<R>(
         &mut self,
         tid: i32,
+        then: Then,
         work: impl FnOnce() -> Result<R, Errno>,
     ) -> Result<R, Errno> {
-        let was_guarded = self.guards.contains_key(&tid);
-        if was_guarded {
-            self.unguard(tid);
-        }
+        let (guard, kicked) = (self.guards.remove(&tid), self.kicked.remove(&tid));
         let result = self.passing(tid, work);
-        if was_guarded
-            && result.is_ok()
-            && self.guard(tid) == Ok(true)
-            && let Some(thread) = self.kernel.table.thread(tid)
-        {
-            thread.set_guarded(true);
+        if result.is_err() {
+            // Nothing may have been done, and its stops are still to be heard of.
+            self.kicked.extend(kicked.map(|is_first| (tid, is_first)));
+            self.guards.extend(guard.map(|guard| (tid, guard)));
+            return result;
+        }
+        if guard.is_some() {
+            let again = then == Then::Guard && self.guard(tid) == Ok(true);
+            if let Some(thread) = self.kernel.table.thread(tid) {
+                thread.set_guarded(again);
+            }
         }
         result
     }

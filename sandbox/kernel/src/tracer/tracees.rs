@@ -180,6 +180,8 @@ impl Tracees {
             tracer: tracee.owner.guest_pid,
             weak: !tracee.owner.may_trace_all,
         };
+        // Of an earlier thread of this number, whose end was not told.
+        self.guards.remove(&tracee.tid);
         lock(&self.tracer().watched).insert(tracee.tid, watched);
         self.by_tid.insert(tracee.tid, tracee);
     }

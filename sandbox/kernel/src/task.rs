@@ -99,6 +99,8 @@ pub struct Process {
     /// Pid in the guest's pid namespace.
     pub guest_pid: i32,
     pub pidfd: OwnedFd,
+    /// No other process of this sandbox has or had it: a pid is used again.
+    pub serial: u64,
     fs: Mutex<Arc<Mutex<Fs>>>,
     /// Credentials that its first thread was born with.
     pub birth: Arc<Credentials>,
@@ -133,10 +135,12 @@ impl Process {
         birth: Arc<Credentials>,
         exe: Option<Arc<Executable>>,
     ) -> Process {
+        static SERIALS: AtomicU64 = AtomicU64::new(0);
         Process {
             pid,
             guest_pid,
             pidfd,
+            serial: SERIALS.fetch_add(1, Ordering::Relaxed),
             fs: Mutex::new(fs),
             birth,
             exe: Mutex::new(exe),

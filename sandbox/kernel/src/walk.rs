@@ -4,6 +4,8 @@
 //! magic links of /proc (`/proc/PID/fd/N` and the like) end a walk early: the server of /proc reports
 //! which one was met, and the walk goes on from the object it stands for.
 
+mod own;
+
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -44,7 +46,10 @@ impl Call<'_> {
             return Err(Errno::NOENT);
         }
         let start = self.start(directory, path)?;
-        self.on_path_from(identity, start, path, operation)
+        match self.by_number(identity, path) {
+            Some(path) => self.on_path_from(identity, start, &path, operation),
+            None => self.on_path_from(identity, start, path, operation),
+        }
     }
 
     /// Like [`Call::on_path_as`], with a start that was found before: for `RESOLVE_IN_ROOT`, which makes even
@@ -81,6 +86,9 @@ impl Call<'_> {
             return operation(start.as_fd(), path);
         }
         let parent = CString::new(parent).map_err(|_| Errno::INVAL)?;
+        let parent = self
+            .by_number(Identity::Filesystem, &parent)
+            .unwrap_or(parent);
         let open = |at: BorrowedFd<'_>, p: &CStr| {
             openat(
                 at,

@@ -10,11 +10,11 @@ use nix::errno::Errno;
 use crate::ipc::Object;
 use crate::kernel::Kernel;
 use crate::proc::{
-    CapabilityMasks, Changes, Guests, Ids, Load, Network, Outside, Owner, ProcessFacts,
+    CapabilityMasks, Changes, Guests, Ids, Load, Network, Outside, ProcessFacts, Rights,
     ServerHandle, SystemFacts, ThreadNames, Walker,
 };
 use crate::system::Names;
-use crate::task::{Process, Thread, lock};
+use crate::task::{Credentials, Process, Thread, lock};
 
 /// Exists from before the mounts are made; the kernel behind it comes later.
 #[derive(Debug)]
@@ -78,18 +78,19 @@ impl Guests for View {
             })
     }
 
-    fn owner(&self, pid: u32) -> Option<Owner> {
-        let kernel = self.kernel.get()?;
-        kernel
-            .table
-            .with_guest_process(pid as i32, |process, thread| {
-                let c = thread.credentials();
-                Owner {
-                    uid: c.euid,
-                    gid: c.egid,
-                    dumpable: process.dumpable.load(Ordering::Acquire),
-                }
-            })
+    fn rights(&self, pid: u32) -> Option<Rights> {
+        let table = &self.kernel.get()?.table;
+        table.with_guest_process(pid as i32, |process, thread| {
+            let c = thread.credentials();
+            Rights {
+                uid: user_ids(&c),
+                gid: group_ids(&c),
+                effective: c.caps.effective,
+                permitted: c.caps.permitted,
+                dumpable: process.is_dumpable(),
+                serial: process.serial,
+            }
+        })
     }
 
     fn walker(&self, tid: u32) -> Option<Arc<Walker>> {
@@ -188,6 +189,24 @@ fn names_of(kernel: &Kernel, pid: u32) -> Arc<Mutex<Names>> {
     found.unwrap_or_else(|| kernel.names.clone())
 }
 
+fn user_ids(c: &Credentials) -> Ids {
+    Ids {
+        real: c.ruid,
+        effective: c.euid,
+        saved: c.suid,
+        filesystem: c.fsuid,
+    }
+}
+
+fn group_ids(c: &Credentials) -> Ids {
+    Ids {
+        real: c.rgid,
+        effective: c.egid,
+        saved: c.sgid,
+        filesystem: c.fsgid,
+    }
+}
+
 fn facts(host_proc: BorrowedFd<'_>, process: &Process, thread: &Thread) -> ProcessFacts {
     let c = thread.credentials();
     let path = |fd: BorrowedFd<'_>| crate::walk::path_of(host_proc, fd).unwrap_or_default();
@@ -195,18 +214,8 @@ fn facts(host_proc: BorrowedFd<'_>, process: &Process, thread: &Thread) -> Proce
         process.with_fs(|fs| (fs.umask, path(fs.cwd.as_fd()), path(fs.root.as_fd())));
     let limits = lock(&process.limits).list();
     ProcessFacts {
-        uid: Ids {
-            real: c.ruid,
-            effective: c.euid,
-            saved: c.suid,
-            filesystem: c.fsuid,
-        },
-        gid: Ids {
-            real: c.rgid,
-            effective: c.egid,
-            saved: c.sgid,
-            filesystem: c.fsgid,
-        },
+        uid: user_ids(&c),
+        gid: group_ids(&c),
         groups: c.groups.to_vec(),
         umask,
         capabilities: CapabilityMasks {

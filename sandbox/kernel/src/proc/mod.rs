@@ -37,9 +37,10 @@ pub(crate) use process::{MemoryFile, MemoryNode, memory_of_node};
 pub(crate) use system::FILESYSTEMS;
 pub use system::Load;
 pub use view::{
-    CapabilityMasks, CgroupVersion, Guests, Ids, MAGIC_LINK, MagicKind, MagicLink, Network, Owner,
-    ProcessFacts, SystemFacts, WalkMode, Walker,
+    CapabilityMasks, CgroupVersion, Guests, Ids, MAGIC_LINK, MagicKind, MagicLink, Network,
+    ProcessFacts, Rights, SystemFacts, WalkMode, Walker,
 };
+pub(crate) use wire::ROOT_ID;
 
 /// For [`crate::fuzzing`].
 pub(crate) fn decode_request(bytes: &[u8]) {

@@ -15,7 +15,8 @@ use crate::proc::ThreadNames;
 use crate::system::Names;
 
 use super::{
-    CapabilityMasks, Guests, Ids, Kind, ProcessFacts, ServerHandle, SystemFacts, WalkMode, Walker,
+    CapabilityMasks, Guests, Ids, Kind, ProcessFacts, Rights, ServerHandle, SystemFacts, WalkMode,
+    Walker,
 };
 
 mod machine;
@@ -73,6 +74,18 @@ impl Guests for Fake {
                 ..CapabilityMasks::default()
             },
             ..ProcessFacts::default()
+        })
+    }
+
+    fn rights(&self, pid: u32) -> Option<Rights> {
+        let facts = self.facts(pid)?;
+        Some(Rights {
+            uid: facts.uid,
+            gid: facts.gid,
+            effective: facts.capabilities.effective,
+            permitted: facts.capabilities.permitted,
+            dumpable: facts.dumpable,
+            serial: pid.into(),
         })
     }
 

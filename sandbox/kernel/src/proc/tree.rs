@@ -38,7 +38,8 @@ pub(super) struct Opener {
 /// A process with the rights it has: a number alone may later be another process, or the same with more rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Own {
-    pub(super) start_ticks: u64,
+    /// As of [`Rights`](super::view::Rights).
+    pub(super) serial: u64,
     pub(super) uid: Ids,
     pub(super) gid: Ids,
     pub(super) permitted: u64,

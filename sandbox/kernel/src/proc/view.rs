@@ -30,16 +30,8 @@ pub trait Guests: Send + Sync + 'static {
     /// What the guest may know of its process `pid` (a guest tgid).
     fn facts(&self, pid: u32) -> Option<ProcessFacts>;
 
-    /// To whom the files of process `pid` belong. Asked for at every step of a walk: worth an answer of its own
-    /// where making all facts is slow.
-    fn owner(&self, pid: u32) -> Option<Owner> {
-        let facts = self.facts(pid)?;
-        Some(Owner {
-            uid: facts.uid.effective,
-            gid: facts.gid.effective,
-            dumpable: facts.dumpable,
-        })
-    }
+    /// The part of that which every step of a walk needs, without what takes time to find out.
+    fn rights(&self, pid: u32) -> Option<Rights>;
 
     /// The walk that the app kernel's thread `tid` is doing for a guest.
     fn walker(&self, tid: u32) -> Option<Arc<Walker>>;
@@ -142,12 +134,17 @@ pub struct CapabilityMasks {
     pub ambient: u64,
 }
 
-/// Effective ids of a process, and whether it may be looked into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
-    pub uid: u32,
-    pub gid: u32,
+/// What a process may do, and whether it may be looked into.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rights {
+    pub uid: Ids,
+    pub gid: Ids,
+    /// Capabilities, as in [`CapabilityMasks`].
+    pub effective: u64,
+    pub permitted: u64,
     pub dumpable: bool,
+    /// [`Process::serial`](crate::task::Process::serial).
+    pub serial: u64,
 }
 
 /// One guest process as the app kernel knows it; everything else comes from the guest's procfs.

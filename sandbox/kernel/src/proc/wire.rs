@@ -8,7 +8,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 
-pub(super) const ROOT_ID: u64 = 1;
+pub(crate) const ROOT_ID: u64 = 1;
 /// The kernel reads at most this much into one write request; keeps the request buffer small.
 pub(super) const MAX_WRITE: u32 = 4096;
 /// FUSE_MIN_READ_BUFFER: the host kernel refuses a smaller one.

@@ -48,9 +48,8 @@ fn preserved_descriptors_reach_the_init_process_and_those_of_exec() {
 fn what_is_not_open_or_a_directory_is_refused() {
     let bundle = Bundle::new("true");
     let run = ["run", "--preserve-fds", "1", &bundle.id];
-    bundle
-        .caisson(&run)
-        .refused(&["--preserve-fds", "descriptor 3: not open"]);
+    // Who runs the tests may have it open.
+    with_descriptors(&bundle, "3<&-", &run).refused(&["--preserve-fds", "descriptor 3: not open"]);
     with_descriptors(&bundle, "3</", &run)
         .refused(&["--preserve-fds", "descriptor 3: a directory"]);
     bundle.assert_nothing_left();

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use crate::proc::context::Context;
 use crate::proc::host;
 use crate::proc::tree::{Caller, Opener, Own};
-use crate::proc::view::{Ids, Owner, ProcessFacts};
+use crate::proc::view::{Ids, ProcessFacts, Rights};
 
 const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
@@ -64,13 +64,12 @@ pub(super) fn facts(context: &Context, pid: u32) -> Result<ProcessFacts, Errno> 
     Ok(known(context, pid, |pid| context.guests.facts(pid))?.unwrap_or_else(unknown))
 }
 
-pub(super) fn owner(context: &Context, pid: u32) -> Result<Owner, Errno> {
-    let unknown = Owner {
-        uid: 0,
-        gid: 0,
+pub(super) fn rights(context: &Context, pid: u32) -> Result<Rights, Errno> {
+    let unknown = Rights {
         dumpable: true,
+        ..Rights::default()
     };
-    Ok(known(context, pid, |pid| context.guests.owner(pid))?.unwrap_or(unknown))
+    Ok(known(context, pid, |pid| context.guests.rights(pid))?.unwrap_or(unknown))
 }
 
 /// The process that thread `tid` belongs to.
@@ -89,7 +88,7 @@ pub(crate) fn opener(context: &Context, caller: &Caller) -> Opener {
     let pid = caller.walker.as_ref().map_or(0, |walker| walker.pid());
     let capabilities = match pid {
         0 => 0,
-        _ => facts(context, pid).map_or(0, |facts| facts.capabilities.effective),
+        _ => rights(context, pid).map_or(0, |rights| rights.effective),
     };
     let tid = caller.walker.as_ref().map_or(0, |walker| walker.tid());
     Opener {
@@ -113,15 +112,12 @@ pub(super) fn about(context: &Context, opener: Opener, pid: u32) -> Opener {
 }
 
 fn own(context: &Context, pid: u32) -> Option<Own> {
-    let stat = host::text(&*context.guest_proc().ok()?, &format!("{pid}/stat")).ok()?;
-    let start_ticks = super::stat::start_ticks(&stat)?;
-    let facts = facts(context, pid).ok()?;
-    let permitted = facts.capabilities.permitted;
+    let rights = context.guests.rights(pid)?;
     Some(Own {
-        start_ticks,
-        uid: facts.uid,
-        gid: facts.gid,
-        permitted,
+        serial: rights.serial,
+        uid: rights.uid,
+        gid: rights.gid,
+        permitted: rights.permitted,
     })
 }
 
@@ -142,7 +138,7 @@ pub(super) fn may_inspect(context: &Context, opener: &Opener, pid: u32) -> bool 
     if opener.capabilities & 1 << CAP_SYS_PTRACE != 0 {
         return true;
     }
-    let Ok(target) = facts(context, pid) else {
+    let Ok(target) = rights(context, pid) else {
         return false;
     };
     let same = |id: u32, ids: &Ids| {
@@ -150,7 +146,7 @@ pub(super) fn may_inspect(context: &Context, opener: &Opener, pid: u32) -> bool 
             .iter()
             .all(|&one| one == id)
     };
-    let covered = target.capabilities.permitted & !opener.capabilities == 0;
+    let covered = target.permitted & !opener.capabilities == 0;
     same(opener.uid, &target.uid) && same(opener.gid, &target.gid) && covered && target.dumpable
 }
 

@@ -8,7 +8,7 @@ use crate::proc::context::Context;
 use crate::proc::host;
 use crate::proc::inode::{self, Node};
 use crate::proc::tree::{Access, Opener};
-use crate::proc::view::{Owner, ProcessFacts};
+use crate::proc::view::{ProcessFacts, Rights};
 use crate::proc::wire::{Attributes, Item, Validity};
 
 /// The process or thread whose file is made, and for whom.
@@ -169,7 +169,7 @@ pub(crate) fn attributes(context: &Context, node: Node) -> Result<Attributes, Er
         } => {
             host::status(&*proc, &directory(pid, tid)).map_err(gone)?;
             let entry = entry(index)?;
-            let owner = access::owner(context, pid)?;
+            let owner = access::rights(context, pid)?;
             let kind = match entry.source {
                 Source::Directory | Source::Network => libc::S_IFDIR,
                 Source::Exe | Source::Cwd | Source::Root | Source::Namespace(_) => libc::S_IFLNK,
@@ -187,7 +187,7 @@ pub(crate) fn attributes(context: &Context, node: Node) -> Result<Attributes, Er
         Node::Descriptor { pid, fd, info } => {
             let below = if info { "fdinfo" } else { "fd" };
             let status = host::status(&*proc, &format!("{pid}/{below}/{fd}")).map_err(gone)?;
-            let owner = access::owner(context, pid)?;
+            let owner = access::rights(context, pid)?;
             let mode = if info {
                 libc::S_IFREG | 0o444
             } else {
@@ -201,9 +201,9 @@ pub(crate) fn attributes(context: &Context, node: Node) -> Result<Attributes, Er
     }
 }
 
-fn owned_by(owner: &Owner, always: bool, node: Node, mode: u32, context: &Context) -> Attributes {
+fn owned_by(owner: &Rights, always: bool, node: Node, mode: u32, context: &Context) -> Attributes {
     let (uid, gid) = if always || owner.dumpable {
-        (owner.uid, owner.gid)
+        (owner.uid.effective, owner.gid.effective)
     } else {
         (0, 0)
     };

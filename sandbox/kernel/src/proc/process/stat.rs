@@ -29,12 +29,6 @@ pub(super) fn stat(subject: &Subject<'_>) -> Result<Vec<u8>, Errno> {
     Ok(rewrite(subject.thread(), name, fields, &view).into_bytes())
 }
 
-/// When the process began, in ticks since the host's boot.
-pub(super) fn start_ticks(text: &str) -> Option<u64> {
-    let (_, fields) = split(text)?;
-    fields.split(' ').nth(START_TIME - STATE)?.parse().ok()
-}
-
 /// What is changed for a reader.
 #[derive(Default)]
 struct View {

@@ -13,6 +13,7 @@ use crate::kernel::Kernel;
 use crate::reply::Reply;
 use crate::shortfall::By;
 use crate::strace::{Line, Outcome};
+use crate::syscall::signal;
 use crate::threads;
 use crate::transport::{Incoming, Transport};
 
@@ -88,6 +89,7 @@ fn serve_all(
                 incoming,
                 line,
             };
+            signal::guard_caller(&call);
             (dispatch::dispatch(&mut call), call.line)
         }) {
             Ok(handled) => handled,

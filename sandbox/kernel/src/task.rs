@@ -49,6 +49,7 @@ pub struct Thread {
     pub process: Arc<Process>,
     credentials: Mutex<Arc<Credentials>>,
     guarded: AtomicBool,
+    sought: AtomicBool,
 }
 
 impl Thread {
@@ -64,6 +65,7 @@ impl Thread {
             process,
             credentials: Mutex::new(credentials),
             guarded: AtomicBool::new(false),
+            sought: AtomicBool::new(false),
         }
     }
 
@@ -74,6 +76,15 @@ impl Thread {
 
     pub fn set_guarded(&self, guarded: bool) {
         self.guarded.store(guarded, Ordering::Release);
+    }
+
+    /// Whether a guest waits for its turn to trace the thread.
+    pub fn is_sought(&self) -> bool {
+        self.sought.load(Ordering::Acquire)
+    }
+
+    pub fn set_sought(&self, sought: bool) {
+        self.sought.store(sought, Ordering::Release);
     }
 
     pub fn credentials(&self) -> Arc<Credentials> {
@@ -124,6 +135,8 @@ pub struct Process {
     pub dumpable: AtomicBool,
     /// Signals, bit by number, that have a handler without SA_RESTART, of those whose handlers are known.
     pub unrestarting: AtomicU64,
+    /// It has made a process.
+    pub is_parent: AtomicBool,
 }
 
 impl Process {
@@ -153,6 +166,7 @@ impl Process {
             no_new_privs: AtomicBool::new(false),
             dumpable: AtomicBool::new(true),
             unrestarting: AtomicU64::new(0),
+            is_parent: AtomicBool::new(false),
         }
     }
 
@@ -162,6 +176,14 @@ impl Process {
 
     pub fn is_dumpable(&self) -> bool {
         self.dumpable.load(Ordering::Acquire)
+    }
+
+    /// Whether a signal may come whose handler does not restart calls. SIGCHLD comes only where there are children: most
+    /// that shells make execute a program and have none.
+    pub fn is_interruptible(&self) -> bool {
+        let handled = self.unrestarting.load(Ordering::Acquire);
+        handled & !(1 << libc::SIGCHLD) != 0
+            || handled != 0 && self.is_parent.load(Ordering::Acquire)
     }
 
     /// Whether all of it is over; the table may not have noticed.

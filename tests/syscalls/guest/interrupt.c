@@ -4,6 +4,7 @@
 #include <linux/futex.h>
 #include <mqueue.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -307,6 +308,42 @@ static void never(void) {
     say("stat", "timer", "%d ended, handled=%d", failures, first);
 }
 
+static volatile sig_atomic_t begun, done;
+
+static void *call_names(void *unused) {
+    (void)unused;
+    calls_of_names();
+    begun = 1;
+    for (int i = 0; i < 300; i++) calls_of_names();
+    done = 1;
+    return NULL;
+}
+
+/* The same for threads that others have given the handler. */
+static void inherited(void) {
+    handle(SIGUSR1, 0);
+    failures = first = 0;
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, call_names, NULL)) _exit(1);
+    while (!begun) millis(1);
+    for (; !done; usleep(500)) pthread_kill(thread, SIGUSR1);
+    pthread_join(thread, NULL);
+    say("stat", "thread", "%d ended, handled=%d", failures, first);
+
+    handle(SIGALRM, 0);
+    pid_t child = fork();
+    if (child == 0) {
+        failures = first = 0;
+        calls_of_names();
+        setitimer(ITIMER_REAL, &(struct itimerval){{0, 700}, {0, 700}}, NULL);
+        for (int i = 0; i < 300; i++) calls_of_names();
+        setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 0}}, NULL);
+        say("stat", "heir", "%d ended, handled=%d", failures, first);
+        _exit(0);
+    }
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
+}
+
 /* The same process is stopped, goes on and executes a program as any other. */
 static void unrestarting(void) {
     int ready[2], status;
@@ -345,5 +382,6 @@ FAMILY(interrupt) {
     SECTION(restart);
     SECTION(ignore);
     SECTION(never);
+    SECTION(inherited);
     SECTION(unrestarting);
 }

@@ -93,7 +93,7 @@ pub fn vfork(call: &mut Call<'_>) -> Result<Reply, Errno> {
 
 fn make(call: &mut Call<'_>, flags: u64) -> Result<Reply, Errno> {
     let kernel = call.kernel;
-    signal::guard(call);
+    signal::guard_parent(call);
     if let Some(number) = is_apart(call, flags) {
         kernel.births.announce_again(call.process(), number)?;
         return Ok(Reply::Continue(audited::process_creation()));

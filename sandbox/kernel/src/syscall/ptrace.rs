@@ -175,18 +175,31 @@ fn begin(call: &mut Call<'_>, attach: Attach) -> Result<Reply, Errno> {
         result => return result.map(|()| Reply::ZERO),
     }
     call.park(move |call| {
-        for _ in 0..TRIES {
-            match once(call) {
-                Err(Errno::AGAIN) => {
-                    // It may have to stop first, and a call that waits here does not.
-                    call.kernel.parked.interrupt(attach.tid);
-                    std::thread::sleep(BETWEEN_TRIES);
-                }
-                result => return result.map(|()| Reply::ZERO),
-            }
-        }
-        Err(Errno::PERM)
+        let target = call.kernel.thread(attach.tid)?;
+        // Or it would be guarded again whenever it is let go.
+        target.set_sought(true);
+        let result = again(call, &attach, once);
+        target.set_sought(false);
+        result
     })
+}
+
+fn again(
+    call: &Call<'_>,
+    attach: &Attach,
+    once: impl Fn(&Call<'_>) -> Result<(), Errno>,
+) -> Result<Reply, Errno> {
+    for _ in 0..TRIES {
+        match once(call) {
+            Err(Errno::AGAIN) => {
+                // It may have to stop first, and a call that waits here does not.
+                call.kernel.parked.interrupt(attach.tid);
+                std::thread::sleep(BETWEEN_TRIES);
+            }
+            result => return result.map(|()| Reply::ZERO),
+        }
+    }
+    Err(Errno::PERM)
 }
 
 fn on_tracee(call: &mut Call<'_>, number: u32) -> Result<Reply, Errno> {

@@ -21,7 +21,7 @@ use crate::reply::Reply;
 use crate::task::Process;
 use crate::transport::ContinueToken;
 
-pub use action::{guard, rt_sigaction};
+pub use action::{guard_caller, guard_parent, rt_sigaction};
 use target::Target;
 pub use target::{find_process, group as members_of_group, group_of, process_of_pidfd};
 

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
+use caisson_abi::nr;
 use rustix::io::Errno;
 
 use crate::audited;
@@ -32,19 +33,36 @@ fn note(call: &Call<'_>, signal: u64, [handler, flags]: Action) {
         return;
     }
     unrestarting.fetch_or(signal, Ordering::AcqRel);
-    // Children end only where there are some: most shells execute a program and have none.
-    if signal != 1 << libc::SIGCHLD {
+    guard(call);
+}
+
+/// Calls of threads whose program or handlers are about to go: a shell's child would be guarded for nothing.
+const LAST: [u32; 4] = [nr::rt_sigaction, nr::execve, nr::execveat, nr::exit];
+
+/// The thread may be another one than that which has set the handlers, or their heir.
+pub fn guard_caller(call: &Call<'_>) {
+    if call.process().is_interruptible() && !LAST.contains(&call.incoming.nr) {
         guard(call);
     }
 }
 
-/// Guard the calling thread, if its process has handlers that do not restart calls.
-pub fn guard(call: &Call<'_>) {
-    if call.process().unrestarting.load(Ordering::Acquire) == 0 || call.thread.is_guarded() {
+/// It is about to have children, whose ends are told by signals.
+pub fn guard_parent(call: &Call<'_>) {
+    call.process().is_parent.store(true, Ordering::Release);
+    guard(call);
+}
+
+fn guard(call: &Call<'_>) {
+    let tid = call.incoming.tid;
+    if !call.process().is_interruptible()
+        || call.thread.is_guarded()
+        || call.thread.is_sought()
+        || call.kernel.tracer.holds(tid)
+    {
         return;
     }
     match call.transport.guard(&call.incoming) {
         Ok(guarded) => call.thread.set_guarded(guarded),
-        Err(error) => tracing::debug!(tid = call.incoming.tid, %error, "signals are not guarded"),
+        Err(error) => tracing::debug!(tid, %error, "signals are not guarded"),
     }
 }

@@ -145,6 +145,19 @@ pub const OWN_LIMIT: Rule = Rule {
     ]],
 };
 
+/// `mq_notify(queue, event)`. The mark is no secret: the call is harmless, and what the app kernel adds is a socket that
+/// the guest does not have.
+pub const MQ_NOTIFY: Rule = Rule {
+    text: "it ends a notification, or the app kernel has the guest make it (which the unused sixth argument says)",
+    alternatives: &[
+        &[Zero { argument: 1 }],
+        &[OneOf {
+            argument: 5,
+            values: &[crate::constant::MQ_NOTIFY_MADE],
+        }],
+    ],
+};
+
 /// `personality(persona)`.
 pub const PERSONALITY: Rule = Rule {
     text: "the value is 0, ADDR_NO_RANDOMIZE or the query 0xffffffff",

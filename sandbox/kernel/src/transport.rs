@@ -9,6 +9,7 @@ mod ptrace;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
+use caisson_sys::mqueue::Notice;
 use caisson_sys::notify::Cloexec;
 use caisson_sys::surgery::ExecRegisters;
 use rustix::io::Errno;
@@ -144,6 +145,9 @@ pub trait Transport: Send + Sync {
     /// has returned, negative for an error. After an error of this function the call still waits; `ENOENT` if its thread
     /// was killed.
     fn answer_path(&self, call: &Incoming, fd: OwnedFd, cloexec: Cloexec) -> Result<i64, Errno>;
+    /// Answer mq_notify(2) with what the host says to this notice, whose socket the guest has and is not to keep. Returns and
+    /// fails as [`Transport::answer_path`].
+    fn answer_notice(&self, call: &Incoming, notice: Notice) -> Result<i64, Errno>;
     /// Replace the waiting clone(2) by the same with these flags.
     fn clone_with(&self, call: &Incoming, flags: u64) -> Result<Replaced, Errno>;
     /// Replace the waiting call by the execution of the loader.

@@ -60,10 +60,61 @@ pub fn unlink(name: &CStr) -> Result<(), Errno> {
     Ok(())
 }
 
+/// `NOTIFY_COOKIE_LEN`, linux/mqueue.h.
+pub const COOKIE_BYTES: usize = 32;
+/// `sizeof(struct sigevent)`, asm-generic/siginfo.h.
+pub const EVENT_BYTES: usize = 64;
+
+/// A call of mq_notify(2) with `SIGEV_THREAD`: the cookie will come through a netlink socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Notice {
+    pub queue: i32,
+    /// Number of the socket in the calling process. It is not needed behind the call.
+    pub socket: i32,
+    pub cookie: [u8; COOKIE_BYTES],
+    /// What the filter lets the call through for, in the unused sixth argument.
+    pub mark: u32,
+}
+
+impl Notice {
+    /// Bytes of memory that the call takes.
+    pub const LENGTH: usize = EVENT_BYTES + COOKIE_BYTES;
+
+    /// What is to be in that memory, at `address`: the event, and behind it the cookie.
+    pub fn memory(&self, address: u64) -> [u8; Notice::LENGTH] {
+        let mut bytes = [0; Notice::LENGTH];
+        let cookie_at = address + EVENT_BYTES as u64;
+        bytes[..8].copy_from_slice(&cookie_at.to_ne_bytes());
+        bytes[8..12].copy_from_slice(&self.socket.to_ne_bytes());
+        bytes[12..16].copy_from_slice(&libc::SIGEV_THREAD.to_ne_bytes());
+        bytes[EVENT_BYTES..].copy_from_slice(&self.cookie);
+        bytes
+    }
+
+    pub fn arguments(&self, address: u64) -> [u64; 6] {
+        [self.queue as u64, address, 0, 0, 0, self.mark.into()]
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Opening, open, unlink};
+    use super::{Notice, Opening, open, unlink};
     use rustix::io::Errno;
+
+    #[test]
+    fn the_cookie_lies_behind_the_event() {
+        let notice = Notice {
+            queue: 3,
+            socket: 5,
+            cookie: *b"0123456789abcdef0123456789abcdef",
+            mark: 7,
+        };
+        let bytes = notice.memory(0x1000);
+        assert_eq!(bytes[..8], 0x1040u64.to_ne_bytes());
+        assert_eq!(bytes[8..16], [5, 0, 0, 0, 2, 0, 0, 0]);
+        assert_eq!(bytes[0x40..], notice.cookie);
+        assert_eq!(notice.arguments(0x1000), [3, 0x1000, 0, 0, 0, 7]);
+    }
 
     #[test]
     fn a_queue_is_there_until_it_is_unlinked() {

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::affinity::Together;
 use crate::memory;
+use crate::mqueue::Notice;
 use crate::notify::{Cloexec, Listener, Notification};
 use crate::passing;
 use crate::raw::check;
@@ -140,15 +141,36 @@ fn take_received(stopped: &Stopped, socket: i32, cloexec: Cloexec) -> Result<i64
     errand.end(result).map(|()| result)
 }
 
+/// Answer a notified mq_notify(2) with what the call says that this notice is, for which the thread has a page as in
+/// [`answer_with_received`]. The notice's socket is closed then.
+pub fn answer_with_notice(
+    listener: &Listener,
+    call: &Notification,
+    notice: &Notice,
+) -> Result<i64, Errno> {
+    let stopped = stop(listener, call, ERESTARTNOINTR)?;
+    let result = give_notice(&stopped, notice)?;
+    stopped.detach().map(|()| result)
+}
+
+fn give_notice(stopped: &Stopped, notice: &Notice) -> Result<i64, Errno> {
+    let errand = Errand::begin(stopped)?;
+    let noticed = errand.with_page(|page| {
+        memory::write(stopped.tid, page, &notice.memory(page)).map_err(|_| Errno::FAULT)?;
+        errand.call(libc::SYS_mq_notify, notice.arguments(page))
+    });
+    let result = match noticed {
+        Err(Errno::SRCH) => return Err(Errno::SRCH),
+        Err(error) => -i64::from(error.raw_os_error()),
+        Ok(value) => value.cast_signed(),
+    };
+    errand.attempt(libc::SYS_close, [notice.socket as u64, 0, 0, 0, 0, 0])?;
+    errand.end(result).map(|()| result)
+}
+
 /// Have the thread receive the descriptor and put it in the socket's place.
 fn receive(errand: &Errand<'_>, socket: i32, cloexec: Cloexec) -> Result<(), Errno> {
-    const PAGE: u64 = 4096;
-    let protection = (libc::PROT_READ | libc::PROT_WRITE) as u64;
-    let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
-    let page = errand.call(libc::SYS_mmap, [0, PAGE, protection, flags, u64::MAX, 0])?;
-    let received = take_message(errand, socket, page, cloexec);
-    errand.attempt(libc::SYS_munmap, [page, PAGE, 0, 0, 0, 0])?;
-    let number = received? as u64;
+    let number = errand.with_page(|page| take_message(errand, socket, page, cloexec))? as u64;
     let close_on_exec = if cloexec == Cloexec::Yes {
         libc::O_CLOEXEC as u64
     } else {
@@ -222,6 +244,19 @@ impl Errand<'_> {
             Err(Errno::SRCH) => Err(Errno::SRCH),
             _ => Ok(()),
         }
+    }
+
+    /// Do `work` while the thread has a page of memory for it.
+    fn with_page<R>(&self, work: impl FnOnce(u64) -> Result<R, Errno>) -> Result<R, Errno> {
+        const PAGE: u64 = 4096;
+        let protection = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+        let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
+        let page = self.call(libc::SYS_mmap, [0, PAGE, protection, flags, u64::MAX, 0])?;
+        let done = work(page);
+        if !matches!(done, Err(Errno::SRCH)) {
+            self.attempt(libc::SYS_munmap, [page, PAGE, 0, 0, 0, 0])?;
+        }
+        done
     }
 
     /// The thread stands behind its own call, which has returned `value`.

@@ -1,11 +1,16 @@
 /* System V and POSIX message queues, semaphores and shared memory. */
 #include "guest.h"
 
+#include <linux/netlink.h>
 #include <mqueue.h>
+#include <poll.h>
+#include <semaphore.h>
+#include <sys/socket.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
+#include <time.h>
 
 static void shared_memory(void) {
     int id = (int)TOK("create", shmget, 0x1234, 4096, IPC_CREAT | IPC_EXCL | 0600);
@@ -80,9 +85,119 @@ static void posix_queues(void) {
     T("efault", mq_unlink, BAD);
 }
 
+/* What a netlink socket gets for a queue: the code at the end of the cookie. */
+static void told(const char *tag, int fd) {
+    char cookie[64] = {0};
+    struct pollfd ready = {fd, POLLIN, 0};
+    poll(&ready, 1, 2000);
+    long n = recv(fd, cookie, sizeof cookie, MSG_DONTWAIT);
+    say("mq_notify", tag, "n=%ld text=%.8s code=%d", n, cookie, cookie[31]);
+}
+
+static void state(const char *tag, const char *path) {
+    char text[200] = {0};
+    int fd = open(path, O_RDONLY);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    int size = 0, notify = -1, signal = -1, pid = -1;
+    if (n > 0) sscanf(text, "QSIZE:%d NOTIFY:%d SIGNO:%d NOTIFY_PID:%d", &size, &notify, &signal, &pid);
+    say("mq_notify", tag, "size=%d notify=%d signo=%d own=%d", size, notify, signal, pid == getpid());
+    if (fd >= 0) close(fd);
+}
+
+static void notices(void) {
+    struct mq_attr attributes = {0, 4, 64, 0, {0}};
+    int queue = (int)syscall(SYS_mq_open, "caisson-notice", O_RDWR | O_CREAT | O_EXCL, 0600, &attributes);
+    int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0), unix_socket = socket(AF_UNIX, SOCK_STREAM, 0);
+    char cookie[32] = "cookie", buffer[64];
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_signo = netlink, .sigev_value.sival_ptr = cookie};
+    struct sigevent bad = event;
+    T("efault", mq_notify, queue, BAD);
+    T("ebadf", mq_notify, 99, &event);
+    T("no_queue", mq_notify, netlink, &event);
+    bad.sigev_signo = 99;
+    T("no_socket", mq_notify, queue, &bad);
+    bad.sigev_signo = queue;
+    T("notsock", mq_notify, queue, &bad);
+    bad.sigev_signo = unix_socket;
+    T("unix", mq_notify, queue, &bad);
+    bad.sigev_value.sival_ptr = BAD;
+    T("no_cookie", mq_notify, queue, &bad);
+    bad.sigev_notify = 77;
+    T("kind", mq_notify, queue, &bad);
+    int before = dup(0);
+    close(before);
+    T("thread", mq_notify, queue, &event);
+    int after = dup(0);
+    close(after);
+    say("mq_notify", "descriptors", "%d", after - before);
+    T("busy", mq_notify, queue, &event);
+    T("wakes", mq_timedsend, queue, "hi", 2, 1, NULL);
+    told("woken", netlink);
+    state("state_behind", "/dev/mqueue/caisson-notice");
+    T("empty", mq_timedreceive, queue, buffer, 64, NULL, NULL);
+    T("more", mq_timedsend, queue, "hi", 2, 1, NULL);
+    T("again", mq_notify, queue, &event);
+    T("not_empty", mq_timedsend, queue, "hi", 2, 1, NULL);
+    T("nothing", recvfrom, netlink, buffer, 64, MSG_DONTWAIT, NULL, NULL);
+    T("end", mq_notify, queue, NULL);
+    told("removed", netlink);
+    T("third", mq_notify, queue, &event);
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) _exit(syscall(SYS_mq_notify, queue, &event) == 0 ? 0 : errno);
+    waitpid(child, &status, 0);
+    say("mq_notify", "child", "%d", WEXITSTATUS(status));
+    close(dup(queue));
+    told("closed", netlink);
+    T("fourth", mq_notify, queue, &event);
+    /* To close it is to close the queue. */
+    state("state", "/dev/mqueue/caisson-notice");
+    told("shown", netlink);
+    event = (struct sigevent){.sigev_notify = SIGEV_NONE};
+    T("none", mq_notify, queue, &event);
+    state("state_none", "/dev/mqueue/caisson-notice");
+    T("none_end", mq_notify, queue, NULL);
+    event = (struct sigevent){.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    T("signal", mq_notify, queue, &event);
+    state("state_signal", "/dev/mqueue/caisson-notice");
+    syscall(SYS_mq_unlink, "caisson-notice");
+    close(queue);
+    close(netlink);
+    close(unix_socket);
+}
+
+static sem_t woken;
+static void wake(union sigval value) {
+    (void)value;
+    sem_post(&woken);
+}
+
+static void notice_threads(void) {
+    sem_init(&woken, 0, 0);
+    struct mq_attr attributes = {0, 4, 64, 0, {0}};
+    int queue = mq_open("/caisson-thread", O_RDWR | O_CREAT | O_EXCL, 0600, &attributes);
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = wake};
+    char buffer[64];
+    for (int round = 0; round < 3; round++) {
+        say("mq_notify", "libc", "%d", mq_notify(queue, &event));
+        mq_send(queue, "hi", 2, 0);
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += 5;
+        say("mq_notify", "libc_woken", "%d", sem_timedwait(&woken, &until));
+        mq_receive(queue, buffer, sizeof buffer, NULL);
+    }
+    say("mq_notify", "libc_again", "%d", mq_notify(queue, &event));
+    say("mq_notify", "libc_end", "%d", mq_notify(queue, NULL));
+    mq_close(queue);
+    mq_unlink("/caisson-thread");
+}
+
 FAMILY(ipc) {
     SECTION(shared_memory);
     SECTION(semaphores);
     SECTION(messages);
     SECTION(posix_queues);
+    SECTION(notices);
+    SECTION(notice_threads);
 }

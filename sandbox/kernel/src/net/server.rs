@@ -3,7 +3,7 @@
 //!
 //! A guest never holds a netlink socket. It gets one end of an AF_UNIX pair; the app kernel holds the other ends,
 //! takes requests, asks the host with requests of its own ([`super::route`], [`super::diag`]), and passes the
-//! answers on. Requests that come with an address are answered before the call returns, those of a plain send(2)
+//! answers on. So it does with what message queues of the host tell (mq_notify(2)). Requests that come with an address are answered before the call returns, those of a plain send(2)
 //! by a thread. That thread also passes on what the host tells of changes, to those who have asked for it.
 //!
 //! Both ends are bound to abstract names that read as a `struct sockaddr_nl` would behind its family: the
@@ -40,10 +40,14 @@ const EVENT_BYTES: usize = 16 << 10;
 /// Room for the answers to a guest that reads late.
 const QUEUE_BYTES: usize = 4 << 20;
 const STACK_BYTES: usize = 128 << 10;
+/// `NETLINK_USERSOCK`: between processes, without a part of the kernel's.
+const USERSOCK: Protocol =
+    Protocol::from_raw(std::num::NonZeroU32::new(libc::NETLINK_USERSOCK as u32).unwrap());
 /// `sizeof(struct sockaddr_nl)`.
 pub const ADDRESS_BYTES: usize = 12;
-/// Marks the host's side of an end among the events.
+/// Mark sockets of the host that belong to an end among the events: where it tells of changes, and of message queues.
 const OF_HOST: u64 = 1 << 32;
+const OF_QUEUES: u64 = 1 << 33;
 
 static SERVER: Mutex<Option<&'static Server>> = Mutex::new(None);
 
@@ -125,6 +129,8 @@ struct End {
     net: Option<Arc<Net>>,
     /// Where the host tells of changes.
     events: Option<OwnedFd>,
+    /// Where the host tells of message queues, mq_notify(2).
+    cookies: Option<OwnedFd>,
 }
 
 /// What is needed of an end to answer.
@@ -175,6 +181,7 @@ pub fn socket(
         asker,
         net,
         events: None,
+        cookies: None,
     };
     ends.insert(number, end);
     Ok(guests)
@@ -284,6 +291,31 @@ fn subscribe(
     })?
 }
 
+/// The host's netlink socket by which message queues are to tell something to this guest's socket.
+///
+/// It is in the guest's hands for a moment, so it is of the kind that reaches nothing of the kernel: a guest that keeps it could
+/// send to others of that kind in the pod's network, as any user may.
+pub fn cookies(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let server = server()?;
+    of_guest(socket, |end| {
+        let copy = |cookies: &OwnedFd| cookies.try_clone().map_err(|_| Errno::NFILE);
+        if let Some(cookies) = &end.cookies {
+            return copy(cookies);
+        }
+        let cookies = socket_with(
+            AddressFamily::NETLINK,
+            SocketType::RAW,
+            SocketFlags::CLOEXEC,
+            Some(USERSOCK),
+        )?;
+        let data = epoll::EventData::new_u64(end.fd.as_raw_fd() as u64 | OF_QUEUES);
+        epoll::add(&server.ready, &cookies, data, epoll::EventFlags::IN)?;
+        let result = copy(&cookies);
+        end.cookies = Some(cookies);
+        result
+    })?
+}
+
 /// Answer a guest's request before it goes on.
 pub fn request(socket: BorrowedFd<'_>, packet: &[u8], net_admin: bool) -> Result<(), Errno> {
     with_port(socket, port::choose)?;
@@ -343,10 +375,11 @@ impl Server {
             }
             for event in &events {
                 let data = event.data.u64();
-                if data & OF_HOST == 0 {
-                    self.serve(data as i32);
-                } else {
-                    self.tell_of_change((data & !OF_HOST) as i32);
+                let number = data as u32 as i32;
+                match data & (OF_HOST | OF_QUEUES) {
+                    OF_HOST => self.pass_on(number, |end| end.events.as_ref()),
+                    OF_QUEUES => self.pass_on(number, |end| end.cookies.as_ref()),
+                    _ => self.serve(number),
                 }
             }
         }
@@ -377,16 +410,14 @@ impl Server {
         }
     }
 
-    fn tell_of_change(&self, number: i32) {
+    /// Pass on what a socket of the host has for a guest.
+    fn pass_on(&self, number: i32, of: impl Fn(&End) -> Option<&OwnedFd>) {
         let ends = self.ends();
-        let Some((end, events)) = ends
-            .get(&number)
-            .and_then(|end| Some((end, end.events.as_ref()?)))
-        else {
+        let Some((end, from)) = ends.get(&number).and_then(|end| Some((end, of(end)?))) else {
             return;
         };
         let mut buffer = vec![0u8; EVENT_BYTES];
-        while let Ok((length, _)) = recv(events, &mut buffer, RecvFlags::DONTWAIT) {
+        while let Ok((length, _)) = recv(from, &mut buffer, RecvFlags::DONTWAIT) {
             // A guest that does not read misses some, as on Linux.
             tell(&end.fd, &buffer[..length]).ok();
         }

@@ -1,6 +1,7 @@
 //! Answers to calls for which their thread is brought to a stop, where a tracer of the guest's holds it, or held it a
 //! moment ago.
 
+use caisson_sys::mqueue::Notice;
 use caisson_sys::notify::{Cloexec, Listener, Notification};
 use caisson_sys::signal;
 use caisson_sys::surgery::{self, held};
@@ -42,6 +43,23 @@ impl Tracees {
         }
         self.in_call(call.tid)?;
         let (result, late) = held::answer_with_received(listener, call, socket, cloexec)?;
+        self.errand_done(call, late);
+        Ok(result)
+    }
+
+    pub fn answer_with_notice(
+        &mut self,
+        listener: &Listener,
+        call: &Notification,
+        notice: &Notice,
+    ) -> Result<i64, Errno> {
+        if !self.by_tid.contains_key(&call.tid) {
+            return self.relieved(call.tid, Then::Guard, || {
+                surgery::answer_with_notice(listener, call, notice)
+            });
+        }
+        self.in_call(call.tid)?;
+        let (result, late) = held::answer_with_notice(listener, call, notice)?;
         self.errand_done(call, late);
         Ok(result)
     }

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
 
 use caisson_sys::affinity;
+use caisson_sys::mqueue::Notice;
 use caisson_sys::notify::{Cloexec, Listener, Notification};
 use caisson_sys::passing;
 use caisson_sys::surgery::{self, ExecRegisters};
@@ -109,6 +110,14 @@ fn notification(call: &Incoming) -> Notification {
     }
 }
 
+/// What the callers of a transport expect of a guest that was killed.
+fn gone(answered: Result<i64, Errno>) -> Result<i64, Errno> {
+    match answered {
+        Err(Errno::SRCH) => Err(Errno::NOENT),
+        result => result,
+    }
+}
+
 impl Transport for Notify {
     fn receive(&self) -> Result<Option<Incoming>, Errno> {
         affinity::next_turn();
@@ -179,10 +188,15 @@ impl Transport for Notify {
                 tracees.answer_with_received(listener, call, number, cloexec)
             },
         );
-        match answered {
-            Err(Errno::SRCH) => Err(Errno::NOENT),
-            result => result,
-        }
+        gone(answered)
+    }
+
+    fn answer_notice(&self, call: &Incoming, notice: Notice) -> Result<i64, Errno> {
+        gone(self.surgery(
+            call,
+            move |listener, call| surgery::answer_with_notice(listener, call, &notice),
+            move |tracees, listener, call| tracees.answer_with_notice(listener, call, &notice),
+        ))
     }
 
     fn clone_with(&self, call: &Incoming, flags: u64) -> Result<Replaced, Errno> {

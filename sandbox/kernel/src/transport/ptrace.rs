@@ -17,6 +17,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use caisson_abi::nr;
+use caisson_sys::mqueue::Notice;
 use caisson_sys::notify::Cloexec;
 use caisson_sys::surgery::ExecRegisters;
 use caisson_sys::trace;
@@ -89,19 +90,20 @@ impl Ptrace {
     }
 
     /// The same for a call that waits, which then waits no more unless `job` fails.
-    fn end(
+    fn end<R: Send + 'static>(
         &self,
         call: &Incoming,
-        job: impl FnOnce(&mut Tracees) -> Result<(), Errno> + Send + 'static,
-    ) -> Result<(), Errno> {
+        job: impl FnOnce(&mut Tracees) -> Result<R, Errno> + Send + 'static,
+    ) -> Result<R, Errno> {
         let which = *call;
-        self.on_tracer(move |tracees| {
-            tracees.check(&which)?;
-            job(tracees)
-        })
-        .map_err(gone)?;
+        let done = self
+            .on_tracer(move |tracees| {
+                tracees.check(&which)?;
+                job(tracees)
+            })
+            .map_err(gone)?;
         self.forget(call);
-        Ok(())
+        Ok(done)
     }
 
     fn forget(&self, call: &Incoming) {
@@ -203,6 +205,14 @@ impl Transport for Ptrace {
         drop(fd);
         self.answer_value(call, number.into())?;
         Ok(number.into())
+    }
+
+    fn answer_notice(&self, call: &Incoming, notice: Notice) -> Result<i64, Errno> {
+        let tid = call.tid;
+        self.end(call, move |tracees| {
+            let value = tracees.give_notice(tid, &notice)?;
+            tracees.finish(tid, value).map(|()| value)
+        })
     }
 
     fn clone_with(&self, call: &Incoming, flags: u64) -> Result<Replaced, Errno> {

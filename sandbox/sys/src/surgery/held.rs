@@ -6,9 +6,10 @@
 use rustix::io::Errno;
 
 use super::{
-    ERESTARTNOINTR, ERESTARTSYS, ExecRegisters, Grip, NO_CALL, Stopped, take_received,
+    ERESTARTNOINTR, ERESTARTSYS, ExecRegisters, Grip, NO_CALL, Stopped, give_notice, take_received,
     take_terminal, to_clone, to_exec,
 };
+use crate::mqueue::Notice;
 use crate::notify::{Cloexec, Listener, Notification};
 use crate::trace::{self, Registers, request as ptrace};
 
@@ -78,6 +79,17 @@ pub fn answer_with_received(
 ) -> Result<(i64, Late), Errno> {
     let (stopped, late) = stop(call.tid, || listener.send_error(call.id, ERESTARTNOINTR))?;
     let result = take_received(&stopped, socket, cloexec)?;
+    Ok((result, late))
+}
+
+/// As [`super::answer_with_notice`].
+pub fn answer_with_notice(
+    listener: &Listener,
+    call: &Notification,
+    notice: &Notice,
+) -> Result<(i64, Late), Errno> {
+    let (stopped, late) = stop(call.tid, || listener.send_error(call.id, ERESTARTNOINTR))?;
+    let result = give_notice(&stopped, notice)?;
     Ok((result, late))
 }
 

@@ -276,14 +276,6 @@ impl Tracees {
         // Where the table was full the message came without its descriptor.
         received(&answer).ok_or(Errno::MFILE)
     }
-
-    /// As [`Tracees::inject`], an error being one.
-    fn call(&mut self, tid: i32, number: u32, arguments: [u64; 6]) -> Result<u64, Errno> {
-        match self.inject(tid, number, arguments)? {
-            value @ -4095..=-1 => Err(Errno::from_raw_os_error(-value as i32)),
-            value => Ok(value.cast_unsigned()),
-        }
-    }
 }
 
 /// For [`crate::fuzzing`].

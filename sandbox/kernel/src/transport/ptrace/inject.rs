@@ -1,5 +1,8 @@
 //! Having a stopped thread make a call of ours.
 
+use caisson_abi::nr;
+use caisson_sys::memory;
+use caisson_sys::mqueue::Notice;
 use caisson_sys::trace::{self, Event};
 use rustix::io::Errno;
 
@@ -40,6 +43,33 @@ impl Tracees {
             self.await_event(tid, |event| matches!(event, Event::Signal(_)))?;
         }
         Ok(trace::registers(tid)?.rax.cast_signed())
+    }
+
+    /// As [`Tracees::inject`], an error being one.
+    pub(super) fn call(
+        &mut self,
+        tid: i32,
+        number: u32,
+        arguments: [u64; 6],
+    ) -> Result<u64, Errno> {
+        match self.inject(tid, number, arguments)? {
+            value @ -4095..=-1 => Err(Errno::from_raw_os_error(-value as i32)),
+            value => Ok(value.cast_unsigned()),
+        }
+    }
+
+    /// Have the thread call mq_notify(2) with this notice, for which it has a page of memory meanwhile, and close the notice's
+    /// socket. Returns what that call returned.
+    pub(super) fn give_notice(&mut self, tid: i32, notice: &Notice) -> Result<i64, Errno> {
+        const PAGE: u64 = 4096;
+        let protection = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+        let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
+        let page = self.call(tid, nr::mmap, [0, PAGE, protection, flags, u64::MAX, 0])?;
+        memory::write(tid, page, &notice.memory(page)).map_err(|_| Errno::FAULT)?;
+        let result = self.inject(tid, nr::mq_notify, notice.arguments(page))?;
+        self.inject(tid, nr::munmap, [page, PAGE, 0, 0, 0, 0])?;
+        self.inject(tid, nr::close, [notice.socket as u64, 0, 0, 0, 0, 0])?;
+        Ok(result)
     }
 
     /// Have a thread that stands behind a call make its own call once more, up to where its filter stops it. `EFAULT`

@@ -281,7 +281,7 @@ pub const SETSOCKOPT: Rule = Rule {
 
 /// `getsockopt(fd, level, option, …)`.
 pub const GETSOCKOPT: Rule = Rule {
-    text: "the option is a socket, IP, IPv6, TCP or UDP option other than peer credentials, socket \
+    text: "the option is a socket, IP, IPv6, TCP or UDP option other than type, domain and protocol, peer credentials, socket \
            filters, network cookies, memory mapping, IPsec and netfilter",
     alternatives: &[
         &[

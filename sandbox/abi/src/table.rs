@@ -100,7 +100,7 @@ macro_rules! for_each_syscall {
 49 bind emulate(socket::bind) "Complete for the families that can be created; AF_UNIX paths are made in the container's tree." test "socket::bind";
 50 listen emulate(socket::listen) "Complete." test "socket::listen";
 51 getsockname emulate(socket::getsockname) "Complete." test "socket::getsockname";
-52 getpeername native strict emulate(socket::getpeername) "Complete." test "socket::getpeername";
+52 getpeername native strict emulate(socket::getpeername) "Complete, except that the peer of a netlink socket has the family AF_UNIX." test "socket::getpeername";
 53 socketpair native when(SOCKETPAIR) else emulate(socket::socketpair) strict emulate(socket::socketpair) "AF_UNIX pairs; other families are refused as Linux refuses them." test "socket::socketpair";
 54 setsockopt native when(SETSOCKOPT) else emulate(socket::setsockopt) strict emulate(socket::setsockopt) "Socket, IP, IPv6, TCP, UDP and ICMP filter options, those that need CAP_NET_RAW or CAP_NET_ADMIN with the guest's capabilities; socket filters and programs, upper-layer protocols, repair mode, key material, IPsec and netfilter options fail with EPERM, ENOENT or ENOPROTOOPT." test "socket::setsockopt";
 55 getsockopt native when(GETSOCKOPT) else emulate(socket::getsockopt) strict emulate(socket::getsockopt) "Socket, IP, IPv6, TCP, UDP and ICMP filter options; peer credentials are guest credentials, with pid 0 for peers outside the sandbox; SO_PEERSEC, SO_NETNS_COOKIE, TCP_ZEROCOPY_RECEIVE and netfilter options are not available." test "socket::getsockopt";

@@ -131,6 +131,95 @@ static void sockets(void) {
     T("uevent_silent", recvfrom, uevent, buffer, 100, MSG_DONTWAIT, NULL, NULL);
 }
 
+static void option(const char *tag, int fd, int level, int name) {
+    int value = -1;
+    socklen_t length = sizeof value;
+    T(tag, getsockopt, fd, level, name, &value, &length);
+    say("getsockopt", tag, "value=%d len=%u", value, length);
+}
+
+static void members(const char *tag, int fd, socklen_t room) {
+    unsigned list[16] = {0};
+    socklen_t length = room;
+    T(tag, getsockopt, fd, SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, list, &length);
+    struct sockaddr_nl name = {0};
+    socklen_t name_length = sizeof name;
+    getsockname(fd, (void *)&name, &name_length);
+    say("getsockopt", tag, "len=%u %#x %#x name=%#x", length, list[0], list[1], name.nl_groups);
+}
+
+static void options(void) {
+    int protocols[] = {NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_KOBJECT_UEVENT}, group, on = 1;
+    for (int i = 0; i < 3; i++) {
+        int fd = socket(AF_NETLINK, i == 1 ? SOCK_DGRAM : SOCK_RAW, protocols[i]);
+        option("type", fd, SOL_SOCKET, SO_TYPE);
+        option("domain", fd, SOL_SOCKET, SO_DOMAIN);
+        option("protocol", fd, SOL_SOCKET, SO_PROTOCOL);
+        members("none", fd, 64);
+        group = 1;
+        T("join", setsockopt, fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, 4);
+        members("one", fd, 64);
+        group = 0;
+        T("join_zero", setsockopt, fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, 4);
+        group = 99999;
+        T("join_beyond", setsockopt, fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, 4);
+        T("join_short", setsockopt, fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, 2);
+        group = 1;
+        T("leave", setsockopt, fd, SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, &group, 4);
+        members("left", fd, 64);
+        close(fd);
+    }
+    int fd = opened(NETLINK_ROUTE);
+    group = RTNLGRP_NSID + 5;
+    T("join_high", setsockopt, fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, 4);
+    members("high", fd, 64);
+    members("room_for_one", fd, 7);
+    members("room_for_none", fd, 3);
+    struct sockaddr_nl name = {AF_NETLINK, 0, 0, RTMGRP_LINK};
+    T("groups", bind, fd, &name, sizeof name);
+    members("bound", fd, 64);
+    name = (struct sockaddr_nl){AF_NETLINK, 0, (unsigned)getpid(), RTMGRP_NEIGH};
+    T("groups_other", bind, fd, &name, sizeof name);
+    members("bound_other", fd, 64);
+    name.nl_groups = 0;
+    T("groups_none", bind, fd, &name, sizeof name);
+    members("bound_none", fd, 64);
+    for (int one = 0; one < 13; one++) {
+        /* GET_STRICT_CHK is not known. */
+        if (one == 12) continue;
+        option("before", fd, SOL_NETLINK, one);
+        if (one == NETLINK_ADD_MEMBERSHIP || one == NETLINK_DROP_MEMBERSHIP) continue;
+        T("on", setsockopt, fd, SOL_NETLINK, one, &on, sizeof on);
+        option("on", fd, SOL_NETLINK, one);
+        T("off", setsockopt, fd, SOL_NETLINK, one, &(int){0}, sizeof on);
+        option("off", fd, SOL_NETLINK, one);
+    }
+    socklen_t length = 2;
+    T("short", getsockopt, fd, SOL_NETLINK, NETLINK_PKTINFO, &on, &length);
+    T("efault", getsockopt, fd, SOL_NETLINK, NETLINK_PKTINFO, BAD, &(socklen_t){4});
+    T("type_short", getsockopt, fd, SOL_SOCKET, SO_TYPE, &on, &length);
+    say("getsockopt", "type_short", "%u", length);
+}
+
+/* Only the kernel may be sent to by those who may not change the network. */
+static void destinations(void) {
+    int fd = opened(NETLINK_ROUTE);
+    struct { struct nlmsghdr head; struct ifinfomsg body; } request = {{sizeof request, RTM_GETLINK, NLM_F_REQUEST, 42, 0}, {.ifi_index = 1}};
+    struct sockaddr_nl to = {AF_NETLINK, 0, 0, RTMGRP_LINK};
+    struct iovec part = {&request, sizeof request};
+    struct msghdr message = {&to, sizeof to, &part, 1, NULL, 0, 0};
+    T("group", sendto, fd, &request, sizeof request, 0, &to, sizeof to);
+    T("group", sendmsg, fd, &message, 0);
+    T("group", connect, fd, &to, sizeof to);
+    to = (struct sockaddr_nl){AF_NETLINK, 0, 12345, 0};
+    T("port", sendto, fd, &request, sizeof request, 0, &to, sizeof to);
+    T("port", sendmsg, fd, &message, 0);
+    T("port", connect, fd, &to, sizeof to);
+    T("short", sendto, fd, &request, sizeof request, 0, &to, 8);
+    T("short", connect, fd, &to, 8);
+    T("silent", recvfrom, fd, buffer, 100, MSG_DONTWAIT, NULL, NULL);
+}
+
 /* What `ip netns` asks before it lists: whether networks have numbers for each other. */
 static void numbers(void) {
     struct { struct rtgenmsg head; char padding[3]; struct rtattr kind; int value; } body = {{AF_UNSPEC}, {0}, {RTA_LENGTH(4), 3}, 0};
@@ -295,6 +384,8 @@ static void diag(void) {
 
 FAMILY(netlink) {
     SECTION(sockets);
+    SECTION(options);
+    SECTION(destinations);
     SECTION(lists);
     SECTION(numbers);
     SECTION(at_once);

@@ -15,6 +15,7 @@ pub const IPPROTO_TCP: u32 = 6;
 pub const IPPROTO_UDP: u32 = 17;
 pub const IPPROTO_IPV6: u32 = 41;
 
+pub const SO_TYPE: u32 = 3;
 pub const SO_PRIORITY: u32 = 12;
 pub const SO_PASSCRED: u32 = 16;
 pub const SO_PEERCRED: u32 = 17;
@@ -25,6 +26,8 @@ pub const SO_PEERSEC: u32 = 31;
 pub const SO_SNDBUFFORCE: u32 = 32;
 pub const SO_RCVBUFFORCE: u32 = 33;
 pub const SO_MARK: u32 = 36;
+pub const SO_PROTOCOL: u32 = 38;
+pub const SO_DOMAIN: u32 = 39;
 pub const SO_ATTACH_BPF: u32 = 50;
 pub const SO_ATTACH_REUSEPORT_CBPF: u32 = 51;
 pub const SO_ATTACH_REUSEPORT_EBPF: u32 = 52;
@@ -60,8 +63,11 @@ pub const SOCKET_SET_EMULATED: &[u32] = &[
     SO_ATTACH_REUSEPORT_EBPF,
 ];
 
-/// Querying these shows host credentials or host identifiers.
+/// Querying these shows host credentials or host identifiers, or that guests' netlink sockets are none to the host.
 pub const SOCKET_QUERY_EMULATED: &[u32] = &[
+    SO_TYPE,
+    SO_DOMAIN,
+    SO_PROTOCOL,
     SO_PEERCRED,
     SO_PEERGROUPS,
     SO_PEERSEC,

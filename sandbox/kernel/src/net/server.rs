@@ -9,6 +9,7 @@
 //! Both ends are bound to abstract names that read as a `struct sockaddr_nl` would behind its family: the
 //! native recvmsg(2) shows port 0, the kernel, as sender. getsockname(2) corrects the family.
 
+mod membership;
 mod port;
 
 use std::collections::HashMap;
@@ -27,6 +28,8 @@ use super::message::{self, Decision, Header};
 use super::{diag, route};
 use crate::namespaces::Net;
 use crate::threads;
+
+pub use membership::{change_membership, memberships};
 
 /// Most guest sockets at a time; beyond that `ENFILE`.
 const ENDS: usize = 1024;
@@ -71,6 +74,14 @@ impl Family {
         }
     }
 
+    fn protocol(self) -> i32 {
+        match self {
+            Family::Route => libc::NETLINK_ROUTE,
+            Family::SockDiag => libc::NETLINK_SOCK_DIAG,
+            Family::KobjectUevent => libc::NETLINK_KOBJECT_UEVENT,
+        }
+    }
+
     fn decide(self, request: &[u8], header: &Header, asker: Asker) -> Decision {
         match self {
             Family::Route => route::decide(request, header, asker),
@@ -80,13 +91,11 @@ impl Family {
     }
 
     fn host_socket(self, net: Option<&Arc<Net>>) -> Result<OwnedFd, Errno> {
-        let protocol = match self {
-            // Without a protocol it is NETLINK_ROUTE, which is 0.
-            Family::Route => None,
-            Family::SockDiag => Some(libc::NETLINK_SOCK_DIAG),
-            Family::KobjectUevent => return Err(Errno::OPNOTSUPP),
-        };
-        let protocol = protocol.and_then(|number| std::num::NonZeroU32::new(number as u32));
+        if self == Family::KobjectUevent {
+            return Err(Errno::OPNOTSUPP);
+        }
+        // Without a protocol it is NETLINK_ROUTE, which is 0.
+        let protocol = std::num::NonZeroU32::new(self.protocol() as u32);
         let make = || {
             socket_with(
                 AddressFamily::NETLINK,
@@ -121,9 +130,13 @@ struct End {
     family: Family,
     /// Of the process that made the socket.
     pid: u32,
-    /// The guest's port and groups, as getsockname(2) tells them.
+    /// The guest's, as getsockname(2) tells it.
     port: Option<u32>,
-    groups: u32,
+    groups: membership::Groups,
+    /// `SOCK_RAW` or `SOCK_DGRAM`, between which nothing differs.
+    kind: i32,
+    /// A bit for each option that is on.
+    options: u32,
     asker: Asker,
     /// What it tells of, if that is not the pod's network.
     net: Option<Arc<Net>>,
@@ -145,6 +158,7 @@ struct Answerer {
 /// A socket for a guest, whose port will be `pid` if it does not choose one and nobody has that.
 pub fn socket(
     family: Family,
+    kind: i32,
     pid: u32,
     asker: Asker,
     net: Option<Arc<Net>>,
@@ -177,7 +191,9 @@ pub fn socket(
         family,
         pid,
         port: None,
-        groups: 0,
+        groups: membership::Groups::default(),
+        kind,
+        options: 0,
         asker,
         net,
         events: None,
@@ -238,7 +254,7 @@ fn with_port(
 
 /// Port, 0 for none yet, and groups of a guest's socket.
 pub fn address(socket: BorrowedFd<'_>) -> Result<(u32, u32), Errno> {
-    of_guest(socket, |end| (end.port.unwrap_or(0), end.groups))
+    of_guest(socket, |end| (end.port.unwrap_or(0), end.groups.first()))
 }
 
 /// connect(2): all that it changes is that the socket has a port.
@@ -248,47 +264,25 @@ pub fn connect(socket: BorrowedFd<'_>) -> Result<(), Errno> {
 
 /// bind(2): a port of the guest's choice (0: any), and groups to be told of changes.
 pub fn bind(socket: BorrowedFd<'_>, port: u32, groups: u32) -> Result<(), Errno> {
-    let family = of_guest(socket, |end| end.family)?;
     with_port(socket, |ends, number| port::bind(ends, number, port))?;
-    match family {
-        Family::Route if groups != 0 => subscribe(socket, |events| {
-            let mut address = [0u8; ADDRESS_BYTES];
-            address[..2].copy_from_slice(&(libc::AF_NETLINK as u16).to_ne_bytes());
-            address[8..].copy_from_slice(&groups.to_ne_bytes());
-            host::bind(events, &address)
-        })?,
-        _ => {}
-    }
-    of_guest(socket, |end| end.groups = groups)
+    membership::bind(socket, groups)
 }
 
-/// `NETLINK_ADD_MEMBERSHIP` and `NETLINK_DROP_MEMBERSHIP`.
-pub fn change_membership(socket: BorrowedFd<'_>, option: i32, group: u32) -> Result<(), Errno> {
-    match of_guest(socket, |end| end.family)? {
-        Family::Route => subscribe(socket, |events| {
-            host::set_option(events, libc::SOL_NETLINK, option, &group.to_ne_bytes())
-        }),
-        Family::SockDiag | Family::KobjectUevent => Ok(()),
-    }
+/// Whether an option of linux/netlink.h that is on or off is on.
+pub fn is_on(socket: BorrowedFd<'_>, option: i32) -> Result<bool, Errno> {
+    of_guest(socket, |end| end.options & 1 << option != 0)
 }
 
-/// Change what the host tells to the end of this guest's socket.
-fn subscribe(
-    socket: BorrowedFd<'_>,
-    change: impl FnOnce(BorrowedFd<'_>) -> Result<(), Errno>,
-) -> Result<(), Errno> {
-    let server = server()?;
+pub fn turn(socket: BorrowedFd<'_>, option: i32, on: bool) -> Result<(), Errno> {
     of_guest(socket, |end| {
-        if let Some(events) = &end.events {
-            return change(events.as_fd());
-        }
-        let events = end.family.host_socket(end.net.as_ref())?;
-        change(events.as_fd())?;
-        let data = epoll::EventData::new_u64(end.fd.as_raw_fd() as u64 | OF_HOST);
-        epoll::add(&server.ready, &events, data, epoll::EventFlags::IN)?;
-        end.events = Some(events);
-        Ok(())
-    })?
+        end.options &= !(1 << option);
+        end.options |= u32::from(on) << option;
+    })
+}
+
+/// What the guest made: its type and protocol, as socket(2) had them.
+pub fn kind(socket: BorrowedFd<'_>) -> Result<(i32, i32), Errno> {
+    of_guest(socket, |end| (end.kind, end.family.protocol()))
 }
 
 /// The host's netlink socket by which message queues are to tell something to this guest's socket.
@@ -499,6 +493,7 @@ mod tests {
     fn a_guest_lists_the_interfaces() {
         let guest = socket(
             Family::Route,
+            libc::SOCK_RAW,
             77,
             Asker {
                 uid: 0,
@@ -533,6 +528,7 @@ mod tests {
     fn a_guest_changes_nothing() {
         let guest = socket(
             Family::Route,
+            libc::SOCK_RAW,
             1,
             Asker {
                 uid: 0,

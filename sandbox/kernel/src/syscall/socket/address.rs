@@ -30,6 +30,13 @@ impl Address {
         Ok(Address { bytes })
     }
 
+    #[cfg(test)]
+    pub(super) fn of_bytes(bytes: &[u8]) -> Address {
+        Address {
+            bytes: bytes.to_vec(),
+        }
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -49,7 +49,7 @@ pub fn connect(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let socket = socket_of(call)?;
     let address = Address::read(call, call.arg(1), call.int(2))?;
     if netlink::is_one(socket.as_fd(), &address) {
-        return netlink::connect(socket.as_fd()).map(|()| Reply::ZERO);
+        return netlink::connect(call, socket.as_fd(), &address).map(|()| Reply::ZERO);
     }
     let may_wait = !fcntl_getfl(&socket)?.contains(OFlags::NONBLOCK)
         && socket_type(&socket)? != SocketType::DGRAM;

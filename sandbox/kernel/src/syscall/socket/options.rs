@@ -52,7 +52,7 @@ pub fn setsockopt(call: &mut Call<'_>) -> Result<Reply, Errno> {
         }
         (level, name) if is_privileged(level, name) => set_for_guest(call, socket.as_fd(), length),
         (SOL_NETLINK, _) if netlink::is_guests(socket.as_fd()) => {
-            netlink::set_option(call, socket.as_fd(), call.int(2)).map(|()| Reply::ZERO)
+            netlink::set_option(call, socket.as_fd(), call.int(2), length).map(|()| Reply::ZERO)
         }
         (option::SOL_SOCKET, option::SO_PASSCRED) => {
             let value: i32 = read_int(call, length)?;
@@ -144,9 +144,22 @@ pub fn getsockopt(call: &mut Call<'_>) -> Result<Reply, Errno> {
             let fd = peer::donate_pidfd(call, socket.as_fd())?;
             answer(call, bytes_of(&fd), room)
         }
+        (
+            option::SOL_SOCKET,
+            name @ (option::SO_TYPE | option::SO_DOMAIN | option::SO_PROTOCOL),
+        ) if netlink::is_guests(socket.as_fd()) => {
+            let value = netlink::identity(socket.as_fd(), name)?;
+            answer(call, bytes_of(&value), room)
+        }
+        (SOL_NETLINK, _) if netlink::is_guests(socket.as_fd()) => {
+            netlink::option(call, socket.as_fd(), call.int(2), room).map(|()| Reply::ZERO)
+        }
         // No filter is attached: its length is 0.
         (option::SOL_SOCKET, option::SO_ATTACH_FILTER) => answer(call, &[], room),
-        (option::SOL_SOCKET, option::SO_COOKIE)
+        (
+            option::SOL_SOCKET,
+            option::SO_COOKIE | option::SO_TYPE | option::SO_DOMAIN | option::SO_PROTOCOL,
+        )
         | (SOL_RAW, ICMP_FILTER | IPV6_CHECKSUM)
         | (SOL_ICMPV6, ICMPV6_FILTER)
         | (option::IPPROTO_IPV6, option::IPV6_ADDRFORM)

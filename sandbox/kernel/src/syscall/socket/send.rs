@@ -76,7 +76,7 @@ fn netlink_request(call: &mut Call<'_>, socket: &OwnedFd) -> Result<Reply, Errno
     }
     let mut data = vec![0; call.arg(2).min(SIZE_MAX as u64) as usize];
     call.read_bytes(call.arg(1), &mut data)?;
-    netlink::request(call, socket.as_fd(), &data).map(|sent| Reply::Value(sent as i64))
+    netlink::send(call, socket.as_fd(), None, &data).map(|sent| Reply::Value(sent as i64))
 }
 
 /// Send one message, on a thread of its own if that has to wait.
@@ -152,7 +152,7 @@ fn send(call: &mut Call<'_>, socket: &OwnedFd, parcel: &Parcel, more: i32) -> Re
         .as_ref()
         .is_none_or(|address| address.is_netlink());
     if to_netlink && netlink::is_guests(socket.as_fd()) {
-        return netlink::request(call, socket.as_fd(), &parcel.data);
+        return netlink::send(call, socket.as_fd(), parcel.address.as_ref(), &parcel.data);
     }
     let flags = parcel.flags & FLAGS | more | libc::MSG_NOSIGNAL;
     let ancillary = if socket_domain(socket)? == AddressFamily::UNIX {

@@ -129,6 +129,7 @@ pub struct Process {
     pub limits: Mutex<KeptLimits>,
     /// An exec that has been started and whose loader has not asked for its plan yet.
     pub exec: Mutex<Option<Plan>>,
+    /// Whether a thread of it has, or had, [`Credentials::no_new_privs`]: others may be its children.
     pub no_new_privs: AtomicBool,
     /// PR_GET_DUMPABLE is 1. In Linux this belongs to the memory, which a process shares with others only until it
     /// executes a program.

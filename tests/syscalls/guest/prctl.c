@@ -4,6 +4,8 @@
 #include <asm/prctl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
+#include <sys/ptrace.h>
 #include <sys/prctl.h>
 
 static void names(void) {
@@ -111,7 +113,80 @@ static void seccomp_filter(void) {
     T("second_listener", seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
 }
 
+static void nnp(const char *tag) {
+    say("prctl", tag, "%d", prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+}
+
+static void *asks(void *tag) {
+    nnp(tag);
+    return NULL;
+}
+
+static void *renounces(void *unused) {
+    (void)unused;
+    nnp("nnp_thread");
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    nnp("nnp_thread_set");
+    pthread_t inner;
+    pthread_create(&inner, NULL, asks, "nnp_inner");
+    pthread_join(inner, NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        nnp("nnp_thread_child");
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    return NULL;
+}
+
+/* It belongs to the thread. */
+static void no_new_privileges(void) {
+    pthread_t thread;
+    nnp("nnp_before");
+    pthread_create(&thread, NULL, renounces, NULL);
+    pthread_join(thread, NULL);
+    nnp("nnp_other");
+    pid_t child = fork();
+    if (child == 0) {
+        nnp("nnp_other_child");
+        pthread_create(&thread, NULL, asks, "nnp_other_child_thread");
+        pthread_join(thread, NULL);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+}
+
+static pid_t traced;
+
+static void *traces(void *unused) {
+    (void)unused;
+    traced = fork();
+    if (traced == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        ptrace(PTRACE_TRACEME, 0, 0, 0);
+        raise(SIGSTOP);
+        millis(3000);
+        _exit(0);
+    }
+    waitpid(traced, NULL, __WALL | WUNTRACED);
+    ptrace(PTRACE_DETACH, traced, 0, 0);
+    kill(traced, SIGCONT);
+    return NULL;
+}
+
+/* The signal comes at the end of the thread that has made the process, and had traced it. */
+static void tracer_death(void) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, traces, NULL);
+    pthread_join(thread, NULL);
+    int status = 0;
+    waitpid(traced, &status, 0);
+    say("prctl", "pdeathsig_tracer", "%s", ended(status));
+}
+
 FAMILY(prctl) {
+    SECTION(no_new_privileges);
+    SECTION(tracer_death);
     SECTION(names);
     SECTION(switches);
     SECTION(orphans_come_here);

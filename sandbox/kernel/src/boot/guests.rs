@@ -225,7 +225,7 @@ fn facts(host_proc: BorrowedFd<'_>, process: &Process, thread: &Thread) -> Proce
             bounding: c.caps.bounding,
             ambient: c.caps.ambient,
         },
-        no_new_privs: process.no_new_privs.load(Ordering::Acquire),
+        no_new_privs: c.no_new_privs,
         dumpable: process.dumpable.load(Ordering::Acquire),
         exe: lock(&process.exe)
             .as_ref()

@@ -2,7 +2,6 @@
 
 use std::ffi::CString;
 use std::os::fd::AsFd;
-use std::sync::atomic::Ordering;
 
 use caisson_sys::surgery::ExecRegisters;
 use caisson_wire::ProcessSpec;
@@ -75,10 +74,9 @@ pub fn first_exec(call: &mut Call<'_>, spec: &ProcessSpec) -> Result<(), Errno> 
 }
 
 fn after(call: &Call<'_>, program: &Program) -> Result<AfterExec, Errno> {
-    let process = call.process();
-    let gains_nothing =
-        process.no_new_privs.load(Ordering::Acquire) || call.kernel.tracer.restrains(process.pid);
-    after_exec(&call.credentials(), program.privileges, gains_nothing)
+    let before = call.credentials();
+    let gains_nothing = before.no_new_privs || call.kernel.tracer.restrains(call.process().pid);
+    after_exec(&before, program.privileges, gains_nothing)
 }
 
 fn start(

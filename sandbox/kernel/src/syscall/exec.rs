@@ -141,6 +141,9 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let executable = Executable::new(&call.kernel.running, file, &exe)?;
     *lock(&process.exe) = Some(executable);
     process.dumpable.store(dumpable, Ordering::Release);
+    process
+        .no_new_privs
+        .store(credentials.no_new_privs, Ordering::Release);
     process.unrestarting.store(0, Ordering::Release);
     process.unshare_fs();
     let leader = Thread::new(

@@ -31,11 +31,16 @@ pub fn prctl(call: &mut Call<'_>) -> Result<Reply, Errno> {
         option::PR_SET_PDEATHSIG => parent_death_signal(call),
         option::PR_SET_NO_NEW_PRIVS if value == 1 && alone => {
             call.process().no_new_privs.store(true, Ordering::Release);
-            Ok(Reply::ZERO)
+            change(call, |old| {
+                Ok(Credentials {
+                    no_new_privs: true,
+                    ..old.clone()
+                })
+            })
         }
-        option::PR_GET_NO_NEW_PRIVS if value == 0 && alone => Ok(Reply::Value(
-            call.process().no_new_privs.load(Ordering::Acquire).into(),
-        )),
+        option::PR_GET_NO_NEW_PRIVS if value == 0 && alone => {
+            Ok(Reply::Value(call.credentials().no_new_privs.into()))
+        }
         option::PR_GET_DUMPABLE => Ok(Reply::Value(
             call.process().dumpable.load(Ordering::Acquire).into(),
         )),

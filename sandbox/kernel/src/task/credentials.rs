@@ -69,6 +69,8 @@ pub struct Credentials {
     pub groups: Arc<[u32]>,
     pub caps: CapabilitySets,
     pub securebits: SecureBits,
+    /// PR_SET_NO_NEW_PRIVS: no exec gives it anything. Nothing but an end takes it off.
+    pub no_new_privs: bool,
 }
 
 impl Credentials {
@@ -86,13 +88,17 @@ impl Credentials {
             groups: groups.into(),
             caps,
             securebits: SecureBits::default(),
+            no_new_privs: false,
         }
     }
 
     /// Credentials of a process that the runtime starts.
     pub fn initial(process: &ProcessSpec) -> Credentials {
         let (uid, gid) = (process.uid, process.gid);
-        Credentials::of(uid, gid, &process.additional_gids, process.capabilities)
+        Credentials {
+            no_new_privs: process.no_new_privileges,
+            ..Credentials::of(uid, gid, &process.additional_gids, process.capabilities)
+        }
     }
 
     /// Whether a process that goes over to `new` is not dumpable any more.

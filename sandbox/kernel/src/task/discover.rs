@@ -71,7 +71,7 @@ pub fn thread(
     );
     process
         .no_new_privs
-        .store(birth.no_new_privs, Ordering::Release);
+        .store(credentials.no_new_privs, Ordering::Release);
     process.dumpable.store(birth.dumpable, Ordering::Release);
     process
         .unrestarting
@@ -99,11 +99,20 @@ pub fn ids_of(host: Host<'_>, tid: i32) -> Result<ThreadIds, Errno> {
 
 /// Credentials of a thread of `process` that has made no call yet: those of the first thread, which that one cannot
 /// have changed without a call.
+///
+/// Which thread has made it was not seen: where one has renounced new privileges it may have been that.
 fn unseen(table: &Table, process: &Process) -> Arc<Credentials> {
-    match table.thread(process.pid) {
+    let credentials = match table.thread(process.pid) {
         Some(leader) if leader.process.pid == process.pid => leader.credentials(),
         _ => process.birth.clone(),
+    };
+    if credentials.no_new_privs || !process.no_new_privs() {
+        return credentials;
     }
+    Arc::new(Credentials {
+        no_new_privs: true,
+        ..(*credentials).clone()
+    })
 }
 
 /// Enter every living process into the table. Returns the new ones. A process is a child of a known one: to have

@@ -52,6 +52,7 @@ mod tests {
             groups: Vec::new().into(),
             caps: Default::default(),
             securebits: SecureBits::default(),
+            no_new_privs: false,
         }
     }
 

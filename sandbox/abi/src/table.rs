@@ -203,7 +203,7 @@ macro_rules! for_each_syscall {
 152 munlockall native "Complete." test "memory::munlockall";
 153 vhangup refuse(EPERM) "Not available." test "refused::vhangup";
 154 modify_ldt refuse(ENOSYS) "Not available: 16-bit and segmented programs are not supported." test "refused::modify_ldt";
-155 pivot_root emulate(mount::pivot_root) "With guest CAP_SYS_ADMIN, in a mount namespace that guests have made, to a mount that guests have made; the root of the container's own is fixed (EPERM)." test "mount::pivot_root";
+155 pivot_root emulate(mount::pivot_root) "With guest CAP_SYS_ADMIN, to a mount that guests have made, from the container's root or a mount that guests have made; descriptors from before stay where they were, but for fchdir." test "mounting::pivot_root";
 156 _sysctl refuse(ENOSYS) "Not available, as since Linux 5.5." test "refused::_sysctl";
 157 prctl native when(PRCTL) else emulate(prctl::prctl) "Options on the caller's own name, memory and timers are native; those on credentials, capabilities, dumpability and no_new_privs are the app kernel's; the parent-death signal stays set when a process changes its ids; the parent-death signal of the container's first process is accepted and without effect; PR_SET_SECCOMP and unknown options fail with EINVAL." test "prctl::prctl";
 158 arch_prctl native "Complete." test "thread::arch_prctl";
@@ -214,7 +214,7 @@ macro_rules! for_each_syscall {
 163 acct refuse(EPERM) "Not available: process accounting is the host's." test "refused::acct";
 164 settimeofday emulate(system::settimeofday) "Refused with EPERM: the clock is the host's. What is invalid fails as in Linux." test "system::settimeofday";
 165 mount emulate(mount::mount) "With guest CAP_SYS_ADMIN: tmpfs, bind mounts, one more mount of the container's own proc, sysfs, devpts or mqueue, move, remount and propagation, in the container's tree only and never with devices; what the container started with is locked as in a user namespace; other types EPERM. Otherwise, or where a mount of the container is shared with the host, EPERM." test "mounting::mount";
-166 umount2 emulate(mount::umount2) "Mounts that guests made; what the container started with is locked (EINVAL); MNT_EXPIRE never finds a mount unused." test "mounting::umount2";
+166 umount2 emulate(mount::umount2) "Mounts that guests made; what the container started with is locked (EINVAL); MNT_EXPIRE never finds a mount unused; one more proc or sysfs goes also while files of it are open." test "mounting::umount2";
 167 swapon refuse(EPERM) "Not available." test "refused::swapon";
 168 swapoff refuse(EPERM) "Not available." test "refused::swapoff";
 169 reboot refuse(EPERM) "Not available." test "refused::reboot";

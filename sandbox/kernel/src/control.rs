@@ -201,12 +201,16 @@ fn adopt(
     }
     let listener = fds.pop();
     boot::check_user(kernel, process)?;
-    let cwd = open_cwd(kernel, process)?;
+    // A guest may have pivoted the container's root.
+    let mounts = kernel.mounts().successor();
+    let root = mounts
+        .as_ref()
+        .map_or_else(|| kernel.root.clone(), |mounts| mounts.root());
     let fs = Fs {
-        root: kernel.root.clone(),
-        cwd,
+        cwd: open_cwd(kernel, &root, process)?,
+        root,
         umask: process.umask,
-        mounts: None,
+        mounts,
     };
     boot::apply_limits(kernel, pid, process)?;
     enter(kernel, pid, process, Arc::new(Mutex::new(fs)))
@@ -232,10 +236,14 @@ pub fn take_in(kernel: &Arc<Kernel>, pid: i32, listener: Option<OwnedFd>) -> Res
     }
 }
 
-fn open_cwd(kernel: &Kernel, process: &ProcessSpec) -> Result<Arc<Directory>, BootError> {
+fn open_cwd(
+    kernel: &Kernel,
+    root: &Arc<Directory>,
+    process: &ProcessSpec,
+) -> Result<Arc<Directory>, BootError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = kernel.with_servant(|servant| {
-        servant.stand_in(&kernel.root)?;
+        servant.stand_in(root)?;
         servant.assume_self()?;
         rustix::fs::open(process.cwd.as_str(), flags, Mode::empty())
     });

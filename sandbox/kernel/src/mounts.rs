@@ -9,6 +9,7 @@
 //! well, as under every runtime; but for mounts of the app kernel's own file systems, on which nobody outside shall wait.
 
 mod namespace;
+mod succession;
 pub mod table;
 
 use std::collections::{HashMap, HashSet};
@@ -24,6 +25,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use namespace::Copier;
 pub use namespace::{Namespace, copy as copy_namespace, within};
+pub use succession::{Moved, Successor, descriptor_of, place};
 
 use crate::call::Call;
 use crate::proc::Changes;
@@ -56,6 +58,14 @@ pub struct Mounts {
     namespaces: Mutex<Numbers>,
     present: Vec<(&'static str, OwnedFd)>,
     copier: OnceLock<Copier>,
+    /// What the container's root is a mount of.
+    base: Option<table::Content>,
+    /// The same of all mounts that it started with.
+    first: HashSet<table::Content>,
+    /// What the container's own namespace is since a guest has pivoted its root.
+    successor: OnceLock<Arc<Namespace>>,
+    /// Held by whoever makes that.
+    succeeding: Mutex<()>,
     /// How often mounts of the container's own namespace have changed.
     events: AtomicU64,
     /// The same of all, for those who wait for it.
@@ -76,6 +86,8 @@ pub struct Made {
     pub locked: Attributes,
     /// A file system of its own, whose options may be changed.
     pub own: bool,
+    /// It came with what is mounted over files of it, for which its maker did not ask.
+    pub covered: bool,
 }
 
 /// The mount of an open file.
@@ -98,6 +110,8 @@ impl Mounts {
             return Ok(Mounts::default());
         }
         let rows = table::rows(host_proc, "self")?;
+        let base = row_id(root.as_fd())?;
+        let base = rows.iter().find(|row| row.id == base);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = |(kind, place): &(&'static str, &str)| {
             let fd = openat(root.as_fd(), *place, flags, Mode::empty()).ok()?;
@@ -110,6 +124,10 @@ impl Mounts {
             made: Mutex::default(),
             namespaces: Mutex::default(),
             copier: OnceLock::new(),
+            base: base.map(|row| row.content.clone()),
+            first: rows.iter().map(|row| row.content.clone()).collect(),
+            successor: OnceLock::new(),
+            succeeding: Mutex::default(),
             events: AtomicU64::default(),
             changes: Arc::default(),
             covers: covers
@@ -156,6 +174,21 @@ impl Mounts {
     /// Whether a mount hides, or keeps from being written, what the configuration says.
     pub fn covers(&self, mount: &table::Row) -> bool {
         self.covers.contains(&mount.content)
+    }
+
+    /// Whether this is the mount that the container's first process had as its root, or a copy of it.
+    pub fn is_base(&self, mount: &table::Row) -> bool {
+        self.base.as_ref() == Some(&mount.content)
+    }
+
+    /// Whether the container started with this mount, or one of which it is a copy.
+    pub fn is_first(&self, mount: &table::Row) -> bool {
+        self.first.contains(&mount.content)
+    }
+
+    /// What processes are in that are not in a namespace of their own; `None` as long as it is the application kernel's.
+    pub fn successor(&self) -> Option<Arc<Namespace>> {
+        self.successor.get().cloned()
     }
 
     pub fn made(&self, id: MountId) -> Option<Made> {

@@ -239,7 +239,11 @@ fn on_own_thread<R: Send + 'static>(
 /// What `look` tells of the file that a process has for `kind`, a name in /proc/PID/ns, if a guest has made it.
 fn with_file<R>(process: &Process, kind: &str, look: impl FnOnce(&File) -> R) -> Option<R> {
     match kind {
-        "mnt" => process.with_fs(|fs| fs.mounts.as_ref().map(|one| look(&one.file))),
+        "mnt" => process.with_fs(|fs| {
+            let made = fs.mounts.as_ref();
+            let made = made.filter(|one| one.succession.is_none());
+            made.map(|one| look(&one.file))
+        }),
         "uts" => lock(&process.uts).as_ref().map(|one| look(&one.file)),
         "net" => lock(&process.net).as_ref().map(|one| look(&one.file)),
         _ => None,

@@ -1,6 +1,7 @@
 /* Mounts made by a guest with CAP_SYS_ADMIN: what it sees of them, and what they keep others from doing. */
 #include "guest.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
@@ -218,10 +219,25 @@ static void kinds(void) {
     struct stat st;
     T("proc_exe", stat, "/work/p/self/exe", &st);
     T("proc_fd", open, "/work/p/self/fd/1", O_WRONLY);
+    int inside = open("/work/p/self", O_PATH);
+    pid_t child = fork();
+    if (child == 0) {
+        if (chdir("/work/p/1")) _exit(1);
+        T("proc_busy", umount2, "/work/p", 0);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    close(inside);
+    T("proc", umount2, "/work/p", 0);
+    T("proc_gone", access, "/work/p/self", F_OK);
+    T("proc_again", mount, "proc", "/work/p", "proc", 0, NULL);
+    T("proc_over", mount, "t", "/work/p/tty", "tmpfs", 0, NULL);
+    T("proc_over", umount2, "/work/p", 0);
+    T("proc_over", umount2, "/work/p/tty", 0);
     T("proc", umount2, "/work/p", MNT_DETACH);
     T("sysfs", mount, "sysfs", "/work/p", "sysfs", MS_RDONLY, NULL);
     T("sysfs_content", access, "/work/p/kernel", F_OK);
-    T("sysfs", umount2, "/work/p", MNT_DETACH);
+    T("sysfs", umount2, "/work/p", 0);
     T("private", mount, NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL);
     T("slave", mount, NULL, "/", NULL, MS_SLAVE | MS_REC, NULL);
     T("two_kinds", mount, NULL, "/", NULL, MS_SLAVE | MS_PRIVATE, NULL);
@@ -364,6 +380,17 @@ static void new_root_in_place(void) {
     T("in_place_gone", access, "/work", F_OK);
 }
 
+/* A root that is no namespace's: to take it from its place uncovers what is below it. */
+static void root_of_a_chroot(void) {
+    T("chroot", chdir, "/small");
+    T("chroot", mount, "t", "/small", "tmpfs", 0, NULL);
+    int over = open("/small", O_RDONLY | O_DIRECTORY);
+    T("chroot", chroot, ".");
+    T("chroot", fchdir, over);
+    T("chroot", mkdir, "old", 0755);
+    T("chroot_of_containers", pivot_root, ".", "old");
+}
+
 static void own_namespace(void (*body)(void)) {
     pid_t child = fork();
     if (child == 0) {
@@ -420,6 +447,7 @@ static void namespaces(void) {
     T("space", umount2, "/work/space", 0);
     own_namespace(new_root);
     own_namespace(new_root_in_place);
+    own_namespace(root_of_a_chroot);
     T("enoent", pivot_root, "/work/none", "/work");
     T("efault", pivot_root, BAD, "/work");
     int failed = 0, error = 0;
@@ -432,6 +460,144 @@ static void namespaces(void) {
         error = WEXITSTATUS(status);
     }
     say("unshare", "many", "%d %s", failed, errname(error));
+}
+
+/* Another process while roots are pivoted: where it stands then. */
+struct bystander {
+    pid_t pid;
+    int go[2];
+};
+
+static struct bystander bystander(const char *tag, const char *root, const char *cwd, const char *looks_for) {
+    struct bystander one;
+    if (pipe(one.go)) say("pipe", tag, "%s", errname(errno));
+    int ready[2];
+    if (pipe(ready)) say("pipe", tag, "%s", errname(errno));
+    one.pid = fork();
+    if (one.pid != 0) {
+        char byte;
+        close(one.go[0]);
+        close(ready[1]);
+        if (read(ready[0], &byte, 1) != 1) say("read", tag, "%s", errname(errno));
+        close(ready[0]);
+        return one;
+    }
+    close(one.go[1]);
+    if (root && chroot(root)) _exit(1);
+    if (chdir(cwd) || write(ready[1], "x", 1) != 1) _exit(2);
+    char byte, where[256] = "";
+    if (read(one.go[0], &byte, 1) < 0) _exit(3);
+    if (getcwd(where, sizeof where)) say("pivot_root", tag, "%s", where);
+    T(tag, access, looks_for, F_OK);
+    _exit(0);
+}
+
+static void dismiss(struct bystander one) {
+    int status;
+    if (write(one.go[1], "x", 1) != 1) say("write", "bystander", "%s", errname(errno));
+    waitpid(one.pid, &status, 0);
+    say("pivot_root", "bystander", "%s", ended(status));
+}
+
+static void refused_roots(void) {
+    T("own_same", pivot_root, "/", "/");
+    T("own_put_old_outside", pivot_root, "/work/root", "/work");
+    T("own_new_no_mount", pivot_root, "/work/root/old", "/work/root");
+    T("own_file", pivot_root, "/work/root/marker", "/work/root");
+    T("own_put_old_file", pivot_root, "/work/root", "/work/root/marker");
+    T("own_enoent", pivot_root, "/work/root", "/work/root/none");
+    pid_t child = fork();
+    if (child == 0) {
+        T("own_chroot", chroot, "/work");
+        T("own_chroot", pivot_root, "/root", "/root/old");
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    child = fork();
+    if (child == 0) {
+        if (setresuid(1000, 1000, 1000)) _exit(1);
+        T("own_user", pivot_root, "/work/root", "/work/root/old");
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+}
+
+/* The root of the namespace that the container began in: everybody in it stands on another root then. */
+static void root_of_the_container(void) {
+    if (getuid() != 0) return;
+    char before[64] = "", after[64] = "", where[256] = "";
+    mkdir("/work/root", 0755);
+    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
+    mount("/work/root", "/work/root", NULL, MS_BIND, NULL);
+    mkdir("/work/root/old", 0755);
+    mkdir("/work/root/proc", 0755);
+    put("/work/root/marker", "x");
+    refused_roots();
+    if (readlink("/proc/self/ns/mnt", before, 63) < 0) return;
+    int space = open("/proc/self/ns/mnt", O_RDONLY), info = open("/proc/self/mountinfo", O_RDONLY);
+    int old = open("/", O_RDONLY | O_DIRECTORY), deep = open("/work", O_RDONLY | O_DIRECTORY);
+    struct bystander all[] = {
+        bystander("on_root", NULL, "/", "marker"),
+        bystander("in_old", NULL, "/work", "file"),
+        bystander("in_new", NULL, "/work/root/proc", "../marker"),
+        bystander("in_chroot", "/work", "/root", "/file"),
+    };
+    pid_t apart = fork();
+    if (apart == 0) {
+        if (unshare(CLONE_NEWNS) || raise(SIGSTOP)) _exit(1);
+        T("apart", access, "/work/file", F_OK);
+        _exit(0);
+    }
+    waitpid(apart, NULL, WUNTRACED);
+    T("own", pivot_root, "/work/root", "/work/root/old");
+    T("own", access, "/marker", F_OK);
+    T("own_old", access, "/old/work/file", F_OK);
+    T("own_before", access, "/work/file", F_OK);
+    if (getcwd(where, sizeof where)) say("pivot_root", "own_cwd", "%s", where);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) dismiss(all[i]);
+    kill(apart, SIGCONT);
+    waitpid(apart, NULL, 0);
+    T("own_proc", mount, "proc", "/proc", "proc", 0, NULL);
+    if (readlink("/proc/self/ns/mnt", after, 63) < 0) say("readlink", "own", "%s", errname(errno));
+    say("readlink", "own_namespace", "%d", strcmp(before, after) == 0);
+    struct pollfd news = {.fd = info, .events = POLLPRI};
+    say("poll", "own_news", "%d", poll(&news, 1, 0));
+    T("own_fchdir", fchdir, old);
+    T("own_fchdir", access, "work/file", F_OK);
+    T("own_fchdir_deep", fchdir, deep);
+    T("own_fchdir_deep", access, "file", F_OK);
+    T("own_setns", setns, space, 0);
+    T("own_setns", access, "/marker", F_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        T("own_child", access, "/marker", F_OK);
+        T("own_child", unshare, CLONE_NEWNS);
+        T("own_child", umount2, "/old", MNT_DETACH);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    T("own_still", access, "/old/work/file", F_OK);
+    T("own_busy", umount2, "/old", 0);
+    T("own_proc", umount2, "/proc", 0);
+    T("own_back", pivot_root, "/old", "/old/work/root");
+    T("own_back", access, "/work/file", F_OK);
+    T("own_back", access, "/work/root/marker", F_OK);
+    T("own_new", umount2, "/work/root", MNT_DETACH);
+}
+
+static void root_in_place(void) {
+    if (getuid() != 0) return;
+    mkdir("/work/root", 0755);
+    mount("/work/root", "/work/root", NULL, MS_BIND, NULL);
+    put("/work/root/marker", "x");
+    T("own_in_place", chdir, "/work/root");
+    int old = open("/", O_PATH | O_DIRECTORY);
+    T("own_in_place", pivot_root, ".", ".");
+    T("own_in_place", fchdir, old);
+    T("own_in_place", umount2, ".", MNT_DETACH);
+    T("own_in_place", chdir, "/");
+    T("own_in_place", access, "/marker", F_OK);
+    T("own_in_place_gone", access, "/work", F_OK);
 }
 
 /* Names of the system in a namespace of its own. */
@@ -477,5 +643,7 @@ FAMILY(mounting) {
     SECTION(in_chroot);
     SECTION(many);
     SECTION(without_right);
+    SECTION(root_of_the_container);
     SECTION(locked);
+    SECTION(root_in_place);
 }

@@ -137,6 +137,11 @@ const DEPARTURES: &[Departure] = &[
         Some("ret=-1 errno=EPERM"),
         LOCKED,
     ),
+    departure(
+        "mounting::pivot_root.chroot_of_containers",
+        Some("ret=-1 errno=EINVAL"),
+        LOCKED,
+    ),
     departure("hostile::execve.full_to_hard_limit", None, LOADER),
     departure("memory::cachestat.file", None, OWNER),
     departure("stat::statfs.proc#2", None, FUSE),

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 
+use super::succession::Succession;
 use super::{MountId, clone_of, of};
 use crate::call::Call;
 use crate::kernel::Kernel;
@@ -36,9 +37,6 @@ pub(super) const MOST: usize = 256;
 /// `sandbox/kernel/src/park.rs` has as much for calls.
 const KEEPER_STACK_BYTES: usize = 128 << 10;
 
-/// What is made in a namespace: a handler, or part of one.
-type Work<R> = fn(&mut Call<'_>) -> Result<R, Errno>;
-
 /// A namespace other than the container's own.
 #[derive(Debug)]
 pub struct Namespace {
@@ -52,6 +50,8 @@ pub struct Namespace {
     pub file: File,
     /// How often its mounts have changed.
     pub events: AtomicU64,
+    /// It stands for the container's own.
+    pub succession: Option<Succession>,
     jobs: SyncSender<Job>,
 }
 
@@ -80,7 +80,12 @@ impl Namespace {
         *lock(&self.root) = root;
     }
 
-    fn run<R: Send + 'static>(&self, call: &Call<'_>, work: Work<R>) -> Result<R, Errno> {
+    /// Have the keeper do this: a handler, or part of one.
+    pub(super) fn run<R: Send + 'static>(
+        &self,
+        call: &Call<'_>,
+        work: impl FnOnce(&mut Call<'_>) -> Result<R, Errno> + Send + 'static,
+    ) -> Result<R, Errno> {
         let (answer, answered) = sync_channel(1);
         let job = Job {
             transport: call.transport.clone(),
@@ -128,7 +133,13 @@ impl Copier {
 }
 
 /// Run a handler in the mount namespace of the caller.
-pub fn within<R: Send + 'static>(call: &mut Call<'_>, work: Work<R>) -> Result<R, Errno> {
+pub fn within<R: Send + 'static>(
+    call: &mut Call<'_>,
+    work: fn(&mut Call<'_>) -> Result<R, Errno>,
+) -> Result<R, Errno> {
+    if let Some(successor) = call.kernel.mounts().successor() {
+        super::succession::follow(call, &successor);
+    }
     match call.process().with_fs(|fs| fs.mounts.clone()) {
         None => work(call),
         Some(namespace) => namespace.run(call, work),
@@ -138,6 +149,36 @@ pub fn within<R: Send + 'static>(call: &mut Call<'_>, work: Work<R>) -> Result<R
 /// A copy of the namespace that this thread is in, and where the calling process stands in it. `ENOSPC` when there are
 /// too many.
 pub fn copy(call: &mut Call<'_>) -> Result<Fs, Errno> {
+    let stand = call
+        .process()
+        .with_fs(|fs| (fs.root.clone(), fs.cwd.clone()));
+    let (namespace, cwd) = establish(call, stand, |_| None)?;
+    call.kernel.namespaces.add_mounts(&namespace)?;
+    Ok(Fs {
+        root: namespace.root(),
+        cwd,
+        umask: call.process().with_fs(|fs| fs.umask),
+        mounts: Some(namespace),
+    })
+}
+
+/// A copy of the container's own, to stand for it. This thread must be in that.
+pub(super) fn successor(call: &Call<'_>) -> Result<Arc<Namespace>, Errno> {
+    let root = call.kernel.root.clone();
+    let (namespace, _) = establish(call, (root.clone(), root), |root| {
+        Some(Succession::of(root))
+    })?;
+    let events = call.kernel.mounts().events(None);
+    namespace.events.store(events, Ordering::Release);
+    Ok(namespace)
+}
+
+/// A copy of the namespace that this thread is in, whose root is that of `stand`, and the place of the other directory there.
+fn establish(
+    call: &Call<'_>,
+    stand: (Arc<Directory>, Arc<Directory>),
+    succession: fn(&Arc<Directory>) -> Option<Succession>,
+) -> Result<(Arc<Namespace>, Arc<Directory>), Errno> {
     if call.process().with_fs(|fs| fs.mounts.is_none())
         && call.kernel.mounts().copier.get().is_none()
     {
@@ -146,7 +187,7 @@ pub fn copy(call: &mut Call<'_>) -> Result<Fs, Errno> {
         let _ = call.kernel.mounts().copier.set(copier);
     }
     let number = admit(call.kernel)?;
-    let place = found(call, number);
+    let place = found(call, number, stand);
     if place.is_err() {
         call.kernel.mounts().forget_namespace(number);
     }
@@ -154,18 +195,13 @@ pub fn copy(call: &mut Call<'_>) -> Result<Fs, Errno> {
     let namespace = Arc::new(Namespace {
         number,
         keeper: place.keeper,
-        root: Mutex::new(place.root.clone()),
+        succession: succession(&place.root),
+        root: Mutex::new(place.root),
         file: place.file,
         events: AtomicU64::default(),
         jobs,
     });
-    call.kernel.namespaces.add_mounts(&namespace)?;
-    Ok(Fs {
-        root: place.root,
-        cwd: place.cwd,
-        umask: call.process().with_fs(|fs| fs.umask),
-        mounts: Some(namespace),
-    })
+    Ok((namespace, place.cwd))
 }
 
 /// A number for one more.
@@ -190,11 +226,12 @@ fn admit(kernel: &Kernel) -> Result<u64, Errno> {
 }
 
 /// Start the keeper, which begins in the namespace of the thread that makes it.
-fn found(call: &Call<'_>, number: u64) -> Result<(Place, SyncSender<Job>), Errno> {
+fn found(
+    call: &Call<'_>,
+    number: u64,
+    (root, cwd): (Arc<Directory>, Arc<Directory>),
+) -> Result<(Place, SyncSender<Job>), Errno> {
     let kernel = call.kernel.clone();
-    let (root, cwd) = call
-        .process()
-        .with_fs(|fs| (fs.root.clone(), fs.cwd.clone()));
     let (jobs, received) = sync_channel(0);
     let (ready, place) = sync_channel(1);
     threads::start("caisson-mounts", KEEPER_STACK_BYTES, move || {

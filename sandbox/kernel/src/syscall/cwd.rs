@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use crate::audited;
 use crate::call::{Call, PATH_MAX};
+use crate::mounts;
 use crate::reply::Reply;
 use crate::task::{Capability, Directory, lock};
 
@@ -26,6 +27,10 @@ pub fn fchdir(call: &mut Call<'_>) -> Result<Reply, Errno> {
         return Err(Errno::NOTDIR);
     }
     access_at(fd.as_fd(), c"", libc::X_OK, libc::AT_EMPTY_PATH)?;
+    if let Some(moved) = mounts::descriptor_of(call, fd.as_fd()) {
+        enter(call, Directory::new(moved));
+        return Ok(Reply::ZERO);
+    }
     // What is kept must not be a way to read the directory: only a place to stand on.
     let place = openat(
         &fd,

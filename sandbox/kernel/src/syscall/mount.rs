@@ -47,11 +47,9 @@ pub fn umount2(call: &mut Call<'_>) -> Result<Reply, Errno> {
     Ok(done)
 }
 
-/// In a mount namespace of the guest's own. The root of the container's is not a guest's to change: the application kernel
-/// itself stands there.
 pub fn pivot_root(call: &mut Call<'_>) -> Result<Reply, Errno> {
     require_right(call)?;
-    let done = mounts::within(call, pivot::here)?;
+    let done = pivot::pivot(call)?;
     changed(call);
     Ok(done)
 }

@@ -156,9 +156,10 @@ enum Target {
 }
 
 fn target_of_process(process: &Process, name: &str) -> Target {
-    let mounts = || process.with_fs(|fs| fs.mounts.clone()).map(Made::Mounts);
+    let of_guests = |one: &Arc<mounts::Namespace>| one.succession.is_none();
+    let mounts = process.with_fs(|fs| fs.mounts.clone()).filter(of_guests);
     let made = match name {
-        "mnt" => mounts(),
+        "mnt" => mounts.map(Made::Mounts),
         "uts" => lock(&process.uts).clone().map(Made::Uts),
         "net" => process.net().map(Made::Net),
         _ => None,
@@ -220,8 +221,9 @@ fn enter(call: &mut Call<'_>, targets: Vec<(u64, Target)>) -> Result<Reply, Errn
     Ok(Reply::ZERO)
 }
 
-/// To the root of a mount namespace.
+/// To the root of a mount namespace, by default the container's own.
 fn move_to(call: &Call<'_>, namespace: Option<Arc<mounts::Namespace>>) {
+    let namespace = namespace.or_else(|| call.kernel.mounts().successor());
     let root = match &namespace {
         Some(namespace) => namespace.root(),
         None => call.kernel.root.clone(),

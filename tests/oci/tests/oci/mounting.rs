@@ -66,6 +66,50 @@ fn what_is_masked_or_read_only_cannot_be_bound_free() {
     }
 }
 
+/// Neither by what a copy takes with it at its end where mounts are shared, nor by a root that is pivoted away.
+#[test]
+fn what_is_masked_stays_masked_at_the_end_of_copies() {
+    let script = "mount --make-rshared /; mount --make-private /; mkdir -p /tmp/m; \
+                  mount --rbind /data /tmp/m && umount -l /tmp/m; ls /data/secret; \
+                  unshare -m sh -c 'mount --make-private /; mkdir -p /tmp/r && mount -t tmpfs t /tmp/r && mkdir /tmp/r/old /tmp/r/bin && \
+                    mount --bind /bin /tmp/r/bin && pivot_root /tmp/r /tmp/r/old && umount -l /old'; ls /data/secret; echo done";
+    let mut bundle = Bundle::new(script);
+    may_mount(&mut bundle);
+    let secret = bundle.rootfs().join("data/secret");
+    std::fs::create_dir_all(&secret).expect("mkdir");
+    std::fs::write(secret.join("key"), "").expect("write");
+    bundle.config["linux"]["maskedPaths"] = json!(["/data/secret"]);
+    let data = bind("/data", &bundle.rootfs().join("data"), &["rbind"]);
+    let mounts = bundle.config["mounts"].as_array_mut().expect("mounts");
+    mounts.push(data);
+    let done = bundle.run();
+    assert_eq!(done.stdout, "done\n", "{}", done.stderr);
+}
+
+/// A process of `exec` stands where the container's root is now.
+#[test]
+fn processes_of_exec_begin_in_the_pivoted_root() {
+    let mut bundle = Bundle::new("sleep 600");
+    may_mount(&mut bundle);
+    let id = bundle.id.as_str();
+    bundle.caisson(&["run", "-d", id]).succeeded();
+    let inside = |script: &str| bundle.caisson(&["exec", id, "sh", "-c", script]);
+    inside(
+        "mkdir -p /tmp/r && mount -t tmpfs t /tmp/r && cd /tmp/r && mkdir old bin proc && mount --bind /bin bin && \
+         touch marker && cd / && pivot_root /tmp/r /tmp/r/old && umount -l /old",
+    )
+    .succeeded();
+    assert_eq!(
+        inside("echo /*").succeeded().stdout,
+        "/bin /marker /old /proc\n"
+    );
+    let shown =
+        inside("mount -t proc p /proc && grep -c . /proc/1/mounts && ls /proc/1/root").succeeded();
+    assert!(shown.stdout.contains("marker"), "{}", shown.stdout);
+    bundle.caisson(&["delete", "-f", id]).succeeded();
+    bundle.assert_nothing_left();
+}
+
 /// A tmpfs that is shared with whoever copies it.
 struct Shared(PathBuf);
 

@@ -60,6 +60,7 @@ pub(super) fn new(call: &mut Call<'_>, request: &Request) -> Result<Reply, Errno
         let made = Made {
             locked: Attributes::NODEV,
             own: true,
+            covered: false,
         };
         return attach(call, request, mount.as_fd(), made, Origin::Guests);
     }
@@ -76,7 +77,11 @@ pub(super) fn new(call: &mut Call<'_>, request: &Request) -> Result<Reply, Errno
     // Terminals are devices: these keep what the container's own have.
     let attributes = change::attributes(request.flags);
     mount_attributes::change(mount.as_fd(), Reach::Mount, attributes, Attributes::NONE)?;
-    let made = Made { locked, own: false };
+    let made = Made {
+        locked,
+        own: false,
+        covered: true,
+    };
     attach(call, request, mount.as_fd(), made, Origin::AppKernel)
 }
 
@@ -141,7 +146,11 @@ pub(super) fn bind(call: &mut Call<'_>, request: &Request) -> Result<Reply, Errn
         OpenTreeFlags::empty()
     };
     let mount = copy(call, source.as_fd(), reach)?;
-    let made = Made { locked, own: false };
+    let made = Made {
+        locked,
+        own: false,
+        covered: false,
+    };
     attach(call, request, mount.as_fd(), made, origin)
 }
 

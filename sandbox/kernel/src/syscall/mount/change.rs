@@ -12,7 +12,9 @@ use super::Request;
 use super::attach::TMPFS_OPTIONS;
 use crate::call::Call;
 use crate::mounts;
+use crate::mounts::table::{self, Row};
 use crate::reply::Reply;
+use crate::task::Directory;
 
 /// The attributes that flags of mount(2) stand for. As there, access times are relative if nothing else is said.
 pub(super) fn attributes(flags: u64) -> Attributes {
@@ -111,8 +113,41 @@ fn link_of(call: &Call<'_>, fd: BorrowedFd<'_>) -> Result<String, Errno> {
     Ok(format!("thread-self/fd/{}", fd.as_raw_fd()))
 }
 
-/// Unmount what a guest made. The mount is named by its directory's parent, because an open descriptor of it makes it
-/// busy; a directory that something is mounted on cannot be renamed meanwhile, and other mounts wait.
+/// With a tree goes what is mounted in it, and where that is shared, what its peers have there: copies of what the container
+/// started with must take nothing of that with them. So a tree that has any is shared with nobody at its end.
+fn keep_at_home(call: &Call<'_>, target: BorrowedFd<'_>, path: &[u8]) -> Result<(), Errno> {
+    let rows = table::rows(call.kernel.host_proc(), "thread-self")?;
+    let is_first = |row: &Row| row.is_below(path) && call.kernel.mounts().is_first(row);
+    if !rows.iter().any(is_first) {
+        return Ok(());
+    }
+    let link = link_of(call, target)?;
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change(link, private)
+}
+
+/// Whether a guest has mounted anything in this tree, which it would not find without what came with it, or stands there.
+fn has_use(call: &Call<'_>, path: &[u8]) -> Result<bool, Errno> {
+    let rows = table::rows(call.kernel.host_proc(), "thread-self")?;
+    let inside = |row: &&Row| row.is_below(path) || row.point == path;
+    let inside: Vec<&Row> = rows.iter().filter(inside).collect();
+    let mounts = call.kernel.mounts();
+    if inside.iter().any(|row| !mounts.is_first(row)) {
+        return Ok(true);
+    }
+    call.kernel.discover_everyone();
+    let stands = |directory: &Directory| {
+        let mount = mounts::row_id(directory.as_fd());
+        mount.is_ok_and(|mount| inside.iter().any(|row| row.id == mount))
+    };
+    let processes = call.kernel.table.processes();
+    Ok(processes.iter().any(|process| {
+        let (root, cwd) = process.with_fs(|fs| (fs.root.clone(), fs.cwd.clone()));
+        stands(&root) || stands(&cwd)
+    }))
+}
+
+/// Unmount what a guest made.
 pub(super) fn unmount(
     call: &mut Call<'_>,
     target: OwnedFd,
@@ -123,39 +158,60 @@ pub(super) fn unmount(
     let (own_root, _) = super::namespace(call);
     call.servant.stand_in(&own_root)?;
     let path = call.kernel.path_of(target.as_fd())?;
+    if flags.contains(UnmountFlags::DETACH) {
+        keep_at_home(call, target.as_fd(), &path)?;
+    }
+    let namespace = call.process().with_fs(|fs| fs.mounts.clone());
+    if let Some(succession) = namespace.as_ref().and_then(|one| one.succession.as_ref()) {
+        succession.release(mounted.id);
+    }
     if path == b"/" {
         // Over the root: what was root before pivot_root(".", ".").
         set_cwd(target.as_fd())?;
         drop(target);
         rustix::mount::unmount(c".", flags)?;
-        call.kernel.mounts().forget(mounted.id);
-        return Ok(Reply::ZERO);
+    } else {
+        drop(target);
+        take_off(call, (&own_root, &path), mounted.id, flags)?;
     }
-    drop(target);
+    call.kernel.mounts().forget(mounted.id);
+    Ok(Reply::ZERO)
+}
+
+/// Unmount what is at a path. The mount is named by its directory's parent, because an open descriptor of it makes it
+/// busy; a directory that something is mounted on cannot be renamed meanwhile, and other mounts wait.
+fn take_off(
+    call: &mut Call<'_>,
+    (root, path): (&Directory, &[u8]),
+    id: u64,
+    flags: UnmountFlags,
+) -> Result<(), Errno> {
     let at = path
         .iter()
         .rposition(|byte| *byte == b'/')
         .ok_or(Errno::INVAL)?;
     let (parent, name) = (&path[1..at.max(1)], &path[at + 1..]);
     let place = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let how = ResolveFlags::NO_SYMLINKS;
     let parent = if parent.is_empty() {
-        openat(own_root.as_fd(), c".", place, Mode::empty())?
+        openat(root.as_fd(), c".", place, Mode::empty())?
     } else {
-        openat2(
-            own_root.as_fd(),
-            parent,
-            place,
-            Mode::empty(),
-            ResolveFlags::NO_SYMLINKS,
-        )?
+        openat2(root.as_fd(), parent, place, Mode::empty(), how)?
     };
     let look = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let now = mounts::of(openat(&parent, name, look, Mode::empty())?.as_fd())?;
-    if now.id != mounted.id {
+    if now.id != id {
         return Err(Errno::INVAL);
     }
     set_cwd(parent.as_fd())?;
-    rustix::mount::unmount(name, flags | UnmountFlags::NOFOLLOW)?;
-    call.kernel.mounts().forget(mounted.id);
-    Ok(Reply::ZERO)
+    let plain = UnmountFlags::NOFOLLOW;
+    let done = rustix::mount::unmount(name, flags | plain);
+    let made = call.kernel.mounts().made(id);
+    let covered = made.is_some_and(|made| made.covered);
+    if done != Err(Errno::BUSY) || !covered || flags | plain != plain || has_use(call, path)? {
+        return done;
+    }
+    // Nothing but what came with it keeps it busy.
+    set_cwd(parent.as_fd())?;
+    rustix::mount::unmount(name, plain | UnmountFlags::DETACH)
 }

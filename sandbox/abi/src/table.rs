@@ -320,7 +320,7 @@ macro_rules! for_each_syscall {
 269 faccessat emulate(stat::faccessat) "Complete." test "stat::faccessat";
 270 pselect6 native strict emulate(poll::pselect6) "Complete." test "poll::pselect6";
 271 ppoll native strict emulate(poll::ppoll) "Complete." test "poll::ppoll";
-272 unshare emulate(namespace::unshare) "CLONE_FILES and CLONE_SYSVSEM; CLONE_FS of a process, whose threads go on sharing their directories and mask; CLONE_NEWNS, CLONE_NEWUTS and CLONE_NEWNET, not together with the latter two, for all threads of the process, with guest CAP_SYS_ADMIN; other new namespaces (user, pid, IPC, cgroup, time) are refused with EPERM." test "namespace::unshare";
+272 unshare emulate(namespace::unshare) "CLONE_FILES and CLONE_SYSVSEM; CLONE_FS, but threads that a parted thread makes stand with the rest of the process; CLONE_NEWNS, CLONE_NEWUTS and CLONE_NEWNET, not together with the first two, the latter two for all threads of the process, with guest CAP_SYS_ADMIN; other new namespaces (user, pid, IPC, cgroup, time) are refused with EPERM." test "namespace::unshare";
 273 set_robust_list native "Complete." test "thread::set_robust_list";
 274 get_robust_list native when(SELF) else emulate(foreign::get_robust_list) "Between processes of the container, permission is decided by guest credentials." test "foreign::get_robust_list";
 275 splice emulate(splice::splice) "Complete between pipes and from pipes; what goes into a pipe from a file or a stream socket is copied, at most 1 MiB at once; into a pipe from other sockets, and on files of /proc and /sys, EINVAL." test "splice::splice";

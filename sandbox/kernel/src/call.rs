@@ -162,7 +162,7 @@ impl Call<'_> {
     /// descriptor is not looked at when the path is absolute.
     pub fn start(&self, number: i32, path: &CString) -> Result<Start, Errno> {
         if number == libc::AT_FDCWD || path.as_bytes().first() == Some(&b'/') {
-            Ok(Start::Cwd(self.process().cwd()))
+            Ok(Start::Cwd(self.thread.cwd()))
         } else {
             self.fd(number).map(Start::Fd)
         }
@@ -176,12 +176,12 @@ impl Call<'_> {
 
     /// Take on the guest's file mode creation mask, which whoever makes a file must do before.
     pub fn assume_mask(&mut self) {
-        let mask = self.process().with_fs(|fs| fs.umask);
+        let mask = self.thread.with_fs(|fs| fs.umask);
         self.servant.wear_mask(mask);
     }
 
     pub fn assume_as(&mut self, identity: Identity) -> Result<(), Errno> {
-        let root = self.process().root();
+        let root = self.thread.root();
         self.servant.stand_in(&root)?;
         let credentials = self.thread.credentials();
         self.servant.assume(&credentials, identity)

@@ -164,7 +164,7 @@ impl Mounts {
     /// A copy, attached nowhere, of a mount of the container's own with what is mounted over it, for whatever namespace
     /// this thread is in.
     pub fn copy_present(&self, call: &Call<'_>, mount: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-        if call.process().with_fs(|fs| fs.mounts.is_some()) {
+        if call.thread.with_fs(|fs| fs.mounts.is_some()) {
             self.copier.get().ok_or(Errno::IO)?.copy(mount)
         } else {
             clone_of(mount, OpenTreeFlags::AT_RECURSIVE)

@@ -48,6 +48,8 @@ pub struct Thread {
     pub guest_tid: i32,
     pub process: Arc<Process>,
     credentials: Mutex<Arc<Credentials>>,
+    /// Root, working directory and umask, where the thread does not share those of its process: unshare(2).
+    fs: Mutex<Option<Arc<Mutex<Fs>>>>,
     guarded: AtomicBool,
     sought: AtomicBool,
 }
@@ -64,6 +66,7 @@ impl Thread {
             guest_tid,
             process,
             credentials: Mutex::new(credentials),
+            fs: Mutex::default(),
             guarded: AtomicBool::new(false),
             sought: AtomicBool::new(false),
         }
@@ -76,6 +79,57 @@ impl Thread {
 
     pub fn set_guarded(&self, guarded: bool) {
         self.guarded.store(guarded, Ordering::Release);
+    }
+
+    /// Root, working directory and umask, possibly shared with other threads and processes (CLONE_FS).
+    pub fn fs(&self) -> Arc<Mutex<Fs>> {
+        let own = lock(&self.fs).clone();
+        own.unwrap_or_else(|| self.process.fs())
+    }
+
+    /// Look at them without taking a share.
+    pub fn with_fs<R>(&self, look: impl FnOnce(&Fs) -> R) -> R {
+        match &*lock(&self.fs) {
+            Some(own) => look(&lock(own)),
+            None => self.process.with_fs(look),
+        }
+    }
+
+    pub fn root(&self) -> Arc<Directory> {
+        self.with_fs(|fs| fs.root.clone())
+    }
+
+    pub fn cwd(&self) -> Arc<Directory> {
+        self.with_fs(|fs| fs.cwd.clone())
+    }
+
+    /// Share them with nobody from now on. `alone`: the process has no other thread.
+    pub fn unshare_fs(&self, alone: bool) {
+        let mut own = lock(&self.fs);
+        match &mut *own {
+            Some(fs) => unshare(fs),
+            None if alone => self.process.unshare_fs(),
+            None => *own = Some(Arc::new(Mutex::new(self.process.with_fs(Fs::clone)))),
+        }
+    }
+
+    /// Stand there, and share that with nobody.
+    pub fn move_to(&self, fs: Fs, alone: bool) {
+        self.unshare_fs(alone);
+        let slot = self.fs();
+        let before = std::mem::replace(&mut *lock(&slot), fs);
+        // It may have been the last in a mount namespace.
+        drop(before);
+    }
+
+    /// How many share them with this thread, of processes and threads that unshared theirs; it is one of them itself.
+    pub fn fs_sharers(&self) -> usize {
+        Arc::strong_count(&self.fs()) - 1
+    }
+
+    /// What it does not share with its process.
+    pub fn own_fs(&self) -> Option<Arc<Mutex<Fs>>> {
+        lock(&self.fs).clone()
     }
 
     /// Whether a guest waits for its turn to trace the thread.
@@ -202,39 +256,32 @@ impl Process {
         lock(&self.fs).clone()
     }
 
-    /// Look at root, working directory and umask without taking a share in them.
+    /// Look at them without taking a share.
     pub fn with_fs<R>(&self, look: impl FnOnce(&Fs) -> R) -> R {
         look(&lock(&lock(&self.fs)))
     }
 
-    /// execve(2) and unshare(CLONE_FS) end the sharing.
-    pub fn unshare_fs(&self) {
-        let mut slot = lock(&self.fs);
-        if Arc::strong_count(&slot) > 1 {
-            let own = lock(&slot).clone();
-            *slot = Arc::new(Mutex::new(own));
-        }
+    fn unshare_fs(&self) {
+        unshare(&mut lock(&self.fs));
     }
 
-    /// Stand there, and share that with nobody.
-    pub fn move_to(&self, fs: Fs) {
-        self.unshare_fs();
-        let slot = lock(&self.fs);
-        let before = std::mem::replace(&mut *lock(&slot), fs);
-        drop(slot);
-        // It may have been the last in a mount namespace.
+    /// It executes a program: all of it stands where the thread stood that called, and shares that with nobody.
+    pub fn stand_alone(&self, fs: Arc<Mutex<Fs>>) {
+        let before = std::mem::replace(&mut *lock(&self.fs), fs);
+        // It may be the last in a mount namespace.
         drop(before);
+        self.unshare_fs();
     }
 
     pub fn net(&self) -> Option<Arc<Net>> {
         lock(&self.net).clone()
     }
+}
 
-    pub fn root(&self) -> Arc<Directory> {
-        lock(&self.fs()).root.clone()
-    }
-
-    pub fn cwd(&self) -> Arc<Directory> {
-        lock(&self.fs()).cwd.clone()
+/// Have what is shared with others to oneself.
+fn unshare(slot: &mut Arc<Mutex<Fs>>) {
+    if Arc::strong_count(slot) > 1 {
+        let own = lock(slot).clone();
+        *slot = Arc::new(Mutex::new(own));
     }
 }

@@ -133,7 +133,7 @@ impl Call<'_> {
             };
             let after = after.to_vec();
             if component.is_empty() {
-                at = open_path(self.process().root().as_fd(), c".")?;
+                at = open_path(self.thread.root().as_fd(), c".")?;
                 rest = after;
                 continue;
             }
@@ -192,8 +192,8 @@ impl Kernel {
         let process = self.process_by_guest_pid(pid).ok_or(Errno::NOENT)?;
         let dup = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map_err(|_| Errno::NFILE);
         match link.kind {
-            MagicKind::Cwd => dup(process.cwd().as_fd()),
-            MagicKind::Root => dup(process.root().as_fd()),
+            MagicKind::Cwd => dup(process.with_fs(|fs| fs.cwd.clone()).as_fd()),
+            MagicKind::Root => dup(process.with_fs(|fs| fs.root.clone()).as_fd()),
             MagicKind::Fd(number) => descriptor::pidfd_getfd(process.pidfd.as_fd(), number as i32)
                 .map_err(|error| {
                     if error == Errno::BADF {

@@ -59,7 +59,6 @@ impl Watch {
 
     /// Wait for processes that have ended, and remove them. Whether there were any.
     fn sweep(&self, kernel: &Kernel, limit: Option<&Timespec>) -> bool {
-        let table = &kernel.table;
         let mut events: Vec<epoll::Event> = Vec::with_capacity(64);
         let room = rustix::buffer::spare_capacity(&mut events);
         if let Err(error) = epoll::wait(&self.0, room, limit)
@@ -69,15 +68,29 @@ impl Watch {
             std::process::exit(crate::EXIT_BROKEN);
         }
         for event in &events {
-            let pid = event.data.u64() as i32;
-            if let Some(process) = table.process(pid) {
-                // A pidfd stays readable for ever once its process is gone.
-                epoll::delete(&self.0, &process.pidfd).ok();
+            if let Some(process) = kernel.table.process(event.data.u64() as i32) {
+                self.remove(kernel, &process);
             }
-            table.remove_process(pid);
-            kernel.tracer.process_gone(pid, None);
-            kernel.gate.pass(pid);
         }
         !events.is_empty()
+    }
+
+    /// Remove what has ended now: it may be known here a moment later than to its parent.
+    pub fn catch_up(&self, kernel: &Kernel) {
+        for process in kernel.table.processes() {
+            self.remove(kernel, &process);
+        }
+    }
+
+    /// If it has ended.
+    fn remove(&self, kernel: &Kernel, process: &Arc<Process>) {
+        if !process.has_ended() {
+            return;
+        }
+        // A pidfd stays readable for ever once its process is gone.
+        epoll::delete(&self.0, &process.pidfd).ok();
+        kernel.table.remove_process(process);
+        kernel.tracer.process_gone(process.pid, None);
+        kernel.gate.pass(process.pid);
     }
 }

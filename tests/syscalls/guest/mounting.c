@@ -253,6 +253,17 @@ static void kinds(void) {
     T("expire_first", umount2, "/work/p", MNT_EXPIRE);
     T("expire_second", umount2, "/work/p", MNT_EXPIRE);
     T("expired", umount2, "/work/p", 0);
+    /* A shell stands there, and makes a process: (cd DIRECTORY; PROGRAM). */
+    T("left", mount, "t", "/work/p", "tmpfs", 0, NULL);
+    child = fork();
+    if (child == 0) {
+        if (chdir("/work/p")) _exit(1);
+        if (fork() == 0) _exit(0);
+        wait(NULL);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    T("left", umount2, "/work/p", 0);
 }
 
 static void in_chroot(void) {

@@ -2,7 +2,9 @@
  * the sandbox refuses that one as well; the outcome of the refusals is in the refused family. */
 #include "guest.h"
 
+#include <pthread.h>
 #include <sched.h>
+#include <sys/wait.h>
 
 static void calls(void) {
     T("nothing", unshare, 0);
@@ -28,4 +30,90 @@ static void calls(void) {
     T("newpid", clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
 }
 
-FAMILY(namespace) { SECTION(calls); }
+static pthread_barrier_t step;
+
+static void next(void) { pthread_barrier_wait(&step); }
+
+/* Where a thread stands, by the calls that tell of it. */
+static void place(const char *who) {
+    char name[256];
+    mode_t mask = umask(0);
+    umask(mask);
+    say("getcwd", who, "%s %03o reads=%d", getcwd(name, sizeof name) ? name : "none", mask, access("version", R_OK) == 0);
+}
+
+static void *apart(void *unused) {
+    (void)unused;
+    T("thread", unshare, CLONE_FS);
+    place("copied");
+    T("apart", chdir, "/proc");
+    umask(012);
+    next();
+    next();
+    place("apart");
+    pid_t child = fork();
+    if (child == 0) {
+        place("its_child");
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    T("again", unshare, CLONE_FS);
+    place("again");
+    next();
+    return NULL;
+}
+
+static void *together(void *unused) {
+    (void)unused;
+    place("new_thread");
+    next();
+    next();
+    place("left");
+    return NULL;
+}
+
+static void *executes(void *unused) {
+    (void)unused;
+    T("before_exec", unshare, CLONE_FS);
+    chdir("/proc");
+    umask(012);
+    execl("/bin/sh", "sh", "-c", "test \"$(pwd -P)\" = /proc && test $(umask) = 0012 && exit 7", NULL);
+    return NULL;
+}
+
+/* unshare(CLONE_FS) parts one thread from the others. */
+static void threads(void) {
+    pthread_t one, other;
+    pthread_barrier_init(&step, NULL, 2);
+    umask(022);
+    pthread_create(&one, NULL, apart, NULL);
+    next();
+    place("main");
+    T("main", chdir, "/work");
+    umask(077);
+    next();
+    next();
+    pthread_join(one, NULL);
+    place("main_after");
+    pthread_create(&other, NULL, together, NULL);
+    next();
+    T("main_thread", unshare, CLONE_FS);
+    T("main_apart", chdir, "/proc");
+    next();
+    pthread_join(other, NULL);
+    place("main_apart");
+    pid_t child = fork();
+    if (child == 0) {
+        chdir("/work");
+        pthread_create(&one, NULL, executes, NULL);
+        for (;;) pause();
+    }
+    int status;
+    waitpid(child, &status, 0);
+    say("execve", "of_thread", "%s", ended(status));
+}
+
+FAMILY(namespace) {
+    SECTION(calls);
+    SECTION(threads);
+}

@@ -121,12 +121,12 @@ impl Guests for View {
     }
 
     fn mounts_keeper(&self, pid: u32) -> Option<i32> {
-        let keeper = |process: &Process| {
-            process.with_fs(|fs| fs.mounts.as_ref().map(|namespace| namespace.keeper))
+        let keeper = |thread: &Thread| {
+            thread.with_fs(|fs| fs.mounts.as_ref().map(|namespace| namespace.keeper))
         };
         let table = &self.kernel.get()?.table;
         table
-            .with_guest_process(pid as i32, |process, _| keeper(process))
+            .with_guest_process(pid as i32, |_, thread| keeper(thread))
             .flatten()
     }
 
@@ -140,7 +140,7 @@ impl Guests for View {
         let Some(kernel) = self.kernel.get() else {
             return 0;
         };
-        let own = |process: &Process, _: &Thread| process.with_fs(|fs| fs.mounts.clone());
+        let own = |_: &Process, thread: &Thread| thread.with_fs(|fs| fs.mounts.clone());
         let namespace = kernel.table.with_guest_process(pid as i32, own).flatten();
         kernel.mounts().events(namespace.as_deref())
     }
@@ -211,7 +211,7 @@ fn facts(host_proc: BorrowedFd<'_>, process: &Process, thread: &Thread) -> Proce
     let c = thread.credentials();
     let path = |fd: BorrowedFd<'_>| crate::walk::path_of(host_proc, fd).unwrap_or_default();
     let (umask, cwd, root) =
-        process.with_fs(|fs| (fs.umask, path(fs.cwd.as_fd()), path(fs.root.as_fd())));
+        thread.with_fs(|fs| (fs.umask, path(fs.cwd.as_fd()), path(fs.root.as_fd())));
     let limits = lock(&process.limits).list();
     ProcessFacts {
         uid: user_ids(&c),

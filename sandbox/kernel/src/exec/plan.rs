@@ -1,11 +1,12 @@
 //! What the loader is told, and what changes in the app kernel once it has been told.
 
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
 
 use super::Room;
 use super::Strings;
 use super::wire;
-use crate::task::Credentials;
+use crate::task::{Credentials, Fs};
 
 /// A checked exec that waits for its loader.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Plan {
     /// Guest path of the program's file.
     pub exe: Vec<u8>,
     pub credentials: Credentials,
+    /// Where the thread stands that made the call.
+    pub fs: Arc<Mutex<Fs>>,
     /// AT_SECURE.
     pub secure: bool,
     /// What PR_GET_DUMPABLE is after it.

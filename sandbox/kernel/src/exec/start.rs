@@ -112,6 +112,7 @@ fn start(
             comm,
             exe: program.exe,
             credentials: after.credentials,
+            fs: call.thread.fs(),
             secure: after.secure,
             dumpable,
             room: None,

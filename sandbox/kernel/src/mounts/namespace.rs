@@ -140,7 +140,7 @@ pub fn within<R: Send + 'static>(
     if let Some(successor) = call.kernel.mounts().successor() {
         super::succession::follow(call, &successor);
     }
-    match call.process().with_fs(|fs| fs.mounts.clone()) {
+    match call.thread.with_fs(|fs| fs.mounts.clone()) {
         None => work(call),
         Some(namespace) => namespace.run(call, work),
     }
@@ -149,15 +149,13 @@ pub fn within<R: Send + 'static>(
 /// A copy of the namespace that this thread is in, and where the calling process stands in it. `ENOSPC` when there are
 /// too many.
 pub fn copy(call: &mut Call<'_>) -> Result<Fs, Errno> {
-    let stand = call
-        .process()
-        .with_fs(|fs| (fs.root.clone(), fs.cwd.clone()));
+    let stand = call.thread.with_fs(|fs| (fs.root.clone(), fs.cwd.clone()));
     let (namespace, cwd) = establish(call, stand, |_| None)?;
     call.kernel.namespaces.add_mounts(&namespace)?;
     Ok(Fs {
         root: namespace.root(),
         cwd,
-        umask: call.process().with_fs(|fs| fs.umask),
+        umask: call.thread.with_fs(|fs| fs.umask),
         mounts: Some(namespace),
     })
 }
@@ -179,8 +177,7 @@ fn establish(
     stand: (Arc<Directory>, Arc<Directory>),
     succession: fn(&Arc<Directory>) -> Option<Succession>,
 ) -> Result<(Arc<Namespace>, Arc<Directory>), Errno> {
-    if call.process().with_fs(|fs| fs.mounts.is_none())
-        && call.kernel.mounts().copier.get().is_none()
+    if call.thread.with_fs(|fs| fs.mounts.is_none()) && call.kernel.mounts().copier.get().is_none()
     {
         let copier = Copier::start(call.kernel)?;
         // Another thread may have been faster; its copier does.

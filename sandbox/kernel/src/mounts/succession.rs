@@ -17,7 +17,7 @@ use super::namespace::successor;
 use super::{Mounts, Namespace, of, row_id, table};
 use crate::call::Call;
 use crate::kernel::Kernel;
-use crate::task::{Directory, Fs, Process, lock};
+use crate::task::{Directory, Fs, lock};
 
 /// Where directories of the namespace before are in the copy.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ impl<'a> Successor<'a> {
         pivot: fn(&mut Call<'_>, &Moved, u64) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
         let namespace = self.namespace.clone();
-        let root = call.process().root();
+        let root = call.thread.root();
         self.namespace.run(call, move |call| {
             let succession = namespace.succession.as_ref().ok_or(Errno::INVAL)?;
             stand_outside(call)?;
@@ -190,21 +190,20 @@ fn stand_outside(call: &mut Call<'_>) -> Result<(), Errno> {
 
 fn everybody_follows(call: &mut Call<'_>, successor: &Arc<Namespace>) {
     call.kernel.discover_everyone();
-    for process in call.kernel.table.processes() {
-        move_to(call, &process, successor);
+    for fs in call.kernel.table.stands() {
+        move_to(call, &fs, successor);
     }
 }
 
 /// Move the caller if it was made while the others were.
 pub(super) fn follow(call: &mut Call<'_>, successor: &Arc<Namespace>) {
-    let process = call.thread.process.clone();
-    move_to(call, &process, successor);
+    let fs = call.thread.fs();
+    move_to(call, &fs, successor);
 }
 
 /// Who stands on a directory that is not in the copy, as one that was removed, stays there.
-fn move_to(call: &mut Call<'_>, process: &Process, successor: &Arc<Namespace>) {
-    let shared = process.fs();
-    let before = lock(&shared).clone();
+fn move_to(call: &mut Call<'_>, shared: &Mutex<Fs>, successor: &Arc<Namespace>) {
+    let before = lock(shared).clone();
     let Some(succession) = &successor.succession else {
         return;
     };
@@ -216,7 +215,7 @@ fn move_to(call: &mut Call<'_>, process: &Process, successor: &Arc<Namespace>) {
         return;
     };
     let cwd = succession.stand(call.kernel, &before.cwd);
-    let mut fs = lock(&shared);
+    let mut fs = lock(shared);
     if !Arc::ptr_eq(&fs.root, &before.root) {
         return;
     }
@@ -233,7 +232,7 @@ fn move_to(call: &mut Call<'_>, process: &Process, successor: &Arc<Namespace>) {
 /// The directory that a descriptor from before means now, which is none of the namespace that the caller is in; `None` for
 /// others.
 pub fn descriptor_of(call: &mut Call<'_>, fd: BorrowedFd<'_>) -> Option<OwnedFd> {
-    let namespace = call.process().with_fs(|fs| fs.mounts.clone())?;
+    let namespace = call.thread.with_fs(|fs| fs.mounts.clone())?;
     let succession = namespace.succession.as_ref()?;
     let mount = row_id(fd).ok()?;
     // The main thread is in the old namespace.

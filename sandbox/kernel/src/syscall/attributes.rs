@@ -84,7 +84,7 @@ fn on_empty_path(
     if number != libc::AT_FDCWD {
         return on_descriptor(call, number, operation);
     }
-    let cwd = call.process().cwd();
+    let cwd = call.thread.cwd();
     call.assume()?;
     operation(cwd.as_fd())?;
     Ok(Reply::ZERO)

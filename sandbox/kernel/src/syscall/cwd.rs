@@ -47,12 +47,12 @@ pub fn chroot(call: &mut Call<'_>) -> Result<Reply, Errno> {
     if !call.credentials().can(Capability::SysChroot) {
         return Err(Errno::PERM);
     }
-    lock(&call.process().fs()).root = directory;
+    lock(&call.thread.fs()).root = directory;
     Ok(Reply::ZERO)
 }
 
 fn enter(call: &Call<'_>, directory: Arc<Directory>) {
-    lock(&call.process().fs()).cwd = directory;
+    lock(&call.thread.fs()).cwd = directory;
 }
 
 /// The directory named by argument 0, which the caller must be allowed to enter.
@@ -75,12 +75,12 @@ fn directory_at(call: &mut Call<'_>) -> Result<Arc<Directory>, Errno> {
 /// Returns the length with the NUL, as the system call does.
 pub fn getcwd(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let (buffer, size) = (call.arg(0), call.arg(1));
-    let root = call.process().root();
+    let root = call.thread.root();
     call.servant.stand_in(&root)?;
     // Standing there, the host kernel answers as it does for the guest: "(unreachable)" outside of a
     // chroot, ENOENT in a directory that was removed.
     call.servant.assume_self()?;
-    caisson_sys::path::set_cwd(call.process().cwd().as_fd())?;
+    caisson_sys::path::set_cwd(call.thread.cwd().as_fd())?;
     let path = rustix::process::getcwd(Vec::new())?.into_bytes_with_nul();
     if path.len() > PATH_MAX {
         return Err(Errno::NAMETOOLONG);
@@ -94,6 +94,6 @@ pub fn getcwd(call: &mut Call<'_>) -> Result<Reply, Errno> {
 
 /// The app kernel applies the mask; the host process gets it as well, for POSIX message queues.
 pub fn umask(call: &mut Call<'_>) -> Result<Reply, Errno> {
-    lock(&call.process().fs()).umask = call.uint(0) & 0o777;
+    lock(&call.thread.fs()).umask = call.uint(0) & 0o777;
     Ok(Reply::Continue(audited::umask()))
 }

@@ -131,6 +131,7 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
     plan.taken = true;
     let dumpable = plan.dumpable;
     let credentials = plan.credentials.clone();
+    let fs = plan.fs.clone();
     let exe = std::mem::take(&mut plan.exe);
     let file = plan.program.take().ok_or(Errno::NOSYS)?;
     if inline {
@@ -145,7 +146,7 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
         .no_new_privs
         .store(credentials.no_new_privs, Ordering::Release);
     process.unrestarting.store(0, Ordering::Release);
-    process.unshare_fs();
+    process.stand_alone(fs);
     let leader = Thread::new(
         call.incoming.tid,
         process.guest_pid,

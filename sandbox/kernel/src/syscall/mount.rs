@@ -56,7 +56,7 @@ pub fn pivot_root(call: &mut Call<'_>) -> Result<Reply, Errno> {
 
 /// Tell those who poll the list of mounts.
 fn changed(call: &Call<'_>) {
-    let namespace = call.process().with_fs(|fs| fs.mounts.clone());
+    let namespace = call.thread.with_fs(|fs| fs.mounts.clone());
     call.kernel.mounts().changed(namespace.as_deref());
 }
 
@@ -196,7 +196,7 @@ fn open_path(call: &mut Call<'_>, path: &CString, how: OFlags) -> Result<OwnedFd
 
 /// Where the mounts of the caller's namespace begin, and its number.
 fn namespace(call: &Call<'_>) -> (Arc<Directory>, u64) {
-    match call.process().with_fs(|fs| fs.mounts.clone()) {
+    match call.thread.with_fs(|fs| fs.mounts.clone()) {
         Some(namespace) => (namespace.root(), namespace.number),
         None => (call.kernel.root.clone(), 0),
     }

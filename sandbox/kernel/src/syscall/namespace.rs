@@ -99,9 +99,9 @@ pub fn unshare(call: &mut Call<'_>) -> Result<Reply, Errno> {
         let New { fs, uts, net } = new(call, kinds)?;
         let process = call.process();
         if let Some(fs) = fs {
-            process.move_to(fs);
+            call.thread.move_to(fs, is_alone(call));
         } else if flags & libc::CLONE_FS as u64 != 0 {
-            process.unshare_fs();
+            call.thread.unshare_fs(is_alone(call));
         }
         if uts.is_some() {
             *lock(&process.uts) = uts;
@@ -112,7 +112,7 @@ pub fn unshare(call: &mut Call<'_>) -> Result<Reply, Errno> {
         return Ok(Reply::ZERO);
     }
     if flags & libc::CLONE_FS as u64 != 0 {
-        call.process().unshare_fs();
+        call.thread.unshare_fs(is_alone(call));
     }
     Ok(Reply::Continue(audited::unshare_own()))
 }
@@ -200,7 +200,7 @@ fn enter(call: &mut Call<'_>, targets: Vec<(u64, Target)>) -> Result<Reply, Errn
             return Err(Errno::INVAL);
         }
     }
-    if has(CLONE_NEWTIME) && is_threaded(call) {
+    if has(CLONE_NEWTIME) && !is_alone(call) {
         return Err(Errno::USERS);
     }
     for (kind, target) in targets {
@@ -228,20 +228,21 @@ fn move_to(call: &Call<'_>, namespace: Option<Arc<mounts::Namespace>>) {
         Some(namespace) => namespace.root(),
         None => call.kernel.root.clone(),
     };
-    call.process().move_to(Fs {
+    let fs = Fs {
         cwd: root.clone(),
         root,
-        umask: call.process().with_fs(|fs| fs.umask),
+        umask: call.thread.with_fs(|fs| fs.umask),
         mounts: namespace,
-    });
+    };
+    call.thread.move_to(fs, is_alone(call));
 }
 
 /// Root and working directory are another's as well: of a process (`CLONE_FS`), or of a thread.
 fn shares_fs(call: &Call<'_>) -> bool {
-    // Those of the process and of this look at it.
-    Arc::strong_count(&call.process().fs()) > 2 || is_threaded(call)
+    call.thread.fs_sharers() > 1 || call.thread.own_fs().is_none() && !is_alone(call)
 }
 
-fn is_threaded(call: &Call<'_>) -> bool {
-    threads_of(call.kernel.host_proc(), call.process().pid).len() > 1
+/// Whether the caller is the only thread of its process.
+fn is_alone(call: &Call<'_>) -> bool {
+    threads_of(call.kernel.host_proc(), call.process().pid).len() < 2
 }

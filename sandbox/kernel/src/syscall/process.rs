@@ -99,8 +99,7 @@ fn make(call: &mut Call<'_>, flags: u64) -> Result<Reply, Errno> {
         return Ok(Reply::Continue(audited::process_creation()));
     }
     if kernel.births.are_many() {
-        kernel.discover_everyone();
-        kernel.births.forget_old(&kernel.table.processes(), RECENT);
+        kernel.forget_births(RECENT);
     }
     let birth = Birth::of(&call.thread, flags & libc::CLONE_FS as u64 != 0);
     kernel.births.announce(call.process(), birth)?;

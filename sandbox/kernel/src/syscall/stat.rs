@@ -72,7 +72,7 @@ fn with_descriptor<R>(
     operation: impl FnOnce(BorrowedFd<'_>) -> Result<R, Errno>,
 ) -> Result<R, Errno> {
     if number == libc::AT_FDCWD {
-        let cwd = call.process().cwd();
+        let cwd = call.thread.cwd();
         operation(cwd.as_fd())
     } else {
         let fd = call.fd(number)?;

@@ -8,7 +8,7 @@
 //!
 //! Must never: let a guest choose the number, or answer for a number that was not given out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -59,7 +59,7 @@ impl Birth {
     /// Of a child that `thread` makes now.
     pub fn of(thread: &Thread, shares_fs: bool) -> Birth {
         let process = &thread.process;
-        let fs = process.fs();
+        let fs = thread.fs();
         let fs = if shares_fs {
             InheritedFs::Shared(fs)
         } else {
@@ -134,6 +134,8 @@ struct Records {
 struct Record {
     birth: Arc<Birth>,
     used: Instant,
+    /// [`Process::serial`] of whose child it is.
+    maker: u64,
 }
 
 impl Births {
@@ -147,7 +149,7 @@ impl Births {
             return Ok(());
         }
         let birth = Arc::new(birth);
-        let number = self.record(birth.clone());
+        let number = self.record(process, birth.clone());
         mark(process.pid, number)?;
         *current = Some((number, birth));
         Ok(())
@@ -160,7 +162,7 @@ impl Births {
             once: true,
             ..birth
         };
-        let number = self.record(Arc::new(birth));
+        let number = self.record(process, Arc::new(birth));
         // The next one is announced anew.
         *current = None;
         mark(process.pid, number).inspect_err(|_| self.forget(number))?;
@@ -199,12 +201,17 @@ impl Births {
         Ok(record.birth.clone())
     }
 
-    fn record(&self, birth: Arc<Birth>) -> u64 {
+    fn record(&self, maker: &Process, birth: Arc<Birth>) -> u64 {
         let mut records = lock(&self.0);
         records.latest += 1;
         let number = records.latest;
         let used = Instant::now();
-        records.by_number.insert(number, Record { birth, used });
+        let record = Record {
+            birth,
+            used,
+            maker: maker.serial,
+        };
+        records.by_number.insert(number, record);
         number
     }
 
@@ -219,9 +226,10 @@ impl Births {
         records.by_number.len() >= MANY && records.latest.is_multiple_of(MANY as u64 / 2)
     }
 
-    /// Forget what no process to come can ask for and was not used for `age`: to be called when all living processes have
-    /// been found.
-    pub fn forget_old(&self, living: &[Arc<Process>], age: Duration) {
+    /// Forget what no process to come can ask for, and was not used for `age` or whose maker has ended: to be called when
+    /// all living processes have been found. `makers` were alive before those were looked for.
+    pub fn forget_old(&self, living: &[Arc<Process>], makers: &[Arc<Process>], age: Duration) {
+        let makers: HashSet<u64> = makers.iter().map(|maker| maker.serial).collect();
         let current: Vec<u64> = living
             .iter()
             .filter_map(|process| lock(&process.offspring).as_ref().map(|(number, _)| *number))
@@ -229,7 +237,9 @@ impl Births {
         let mut records = lock(&self.0);
         records
             .by_number
-            .retain(|number, record| current.contains(number) || record.used.elapsed() < age);
+            .retain(|number, Record { used, maker, .. }| {
+                current.contains(number) || used.elapsed() < age && makers.contains(maker)
+            });
     }
 }
 
@@ -273,6 +283,16 @@ mod tests {
         }
     }
 
+    fn maker() -> Arc<Process> {
+        let birth = birth(0);
+        let InheritedFs::Copied(fs) = birth.fs else {
+            unreachable!("as made above");
+        };
+        let null = std::fs::File::open("/dev/null").expect("opened");
+        let fs = Arc::new(Mutex::new(fs));
+        Arc::new(Process::new(1, 1, null.into(), fs, birth.credentials, None))
+    }
+
     #[test]
     fn equal_credentials_of_another_moment_are_another_birth() {
         let one = birth(1000);
@@ -286,7 +306,7 @@ mod tests {
     #[test]
     fn a_process_without_a_mark_was_not_born_here() {
         let births = Births::default();
-        births.record(Arc::new(birth(0)));
+        births.record(&maker(), Arc::new(birth(0)));
         // Our own limit is no mark.
         assert_eq!(
             births.of(std::process::id() as i32).err(),
@@ -295,10 +315,13 @@ mod tests {
     }
 
     #[test]
-    fn fresh_records_are_kept() {
+    fn fresh_records_are_kept_while_their_makers_live() {
         let births = Births::default();
-        let number = births.record(Arc::new(birth(0)));
-        births.forget_old(&[], RECENT);
+        let maker = maker();
+        let number = births.record(&maker, Arc::new(birth(0)));
+        births.forget_old(&[], &[maker], RECENT);
         assert!(births.touch(number));
+        births.forget_old(&[], &[], RECENT);
+        assert!(!births.touch(number));
     }
 }

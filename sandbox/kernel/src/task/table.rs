@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use super::{Process, Thread, lock};
+use super::{Fs, Process, Thread, lock};
 
 #[derive(Debug, Default)]
 pub struct Table(Mutex<Entries>);
@@ -79,6 +79,15 @@ impl Table {
         lock(&self.0).processes.values().cloned().collect()
     }
 
+    /// Where all of them stand; what several share comes more than once.
+    pub fn stands(&self) -> Vec<Arc<Mutex<Fs>>> {
+        let entries = lock(&self.0);
+        let threads = entries.threads.values();
+        let own = threads.filter_map(|thread| thread.own_fs());
+        own.chain(entries.processes.values().map(|process| process.fs()))
+            .collect()
+    }
+
     /// Add a thread, and its process when that is new. Returns the thread that is in the table now:
     /// another server thread may have been faster, with this thread or with another one of its process.
     pub fn insert(&self, thread: Arc<Thread>) -> Arc<Thread> {
@@ -105,16 +114,17 @@ impl Table {
         lock(&self.0).threads.remove(&tid);
     }
 
-    /// The process has ended.
-    pub fn remove_process(&self, pid: i32) {
+    /// The process has ended. Another one may have its ids by now.
+    pub fn remove_process(&self, process: &Arc<Process>) {
         let mut entries = lock(&self.0);
-        let Some(process) = entries.processes.remove(&pid) else {
-            return;
-        };
-        entries.by_guest_pid.remove(&process.guest_pid);
+        let known = entries.processes.get(&process.pid);
+        if known.is_some_and(|known| Arc::ptr_eq(known, process)) {
+            entries.processes.remove(&process.pid);
+            entries.by_guest_pid.remove(&process.guest_pid);
+        }
         entries
             .threads
-            .retain(|_, thread| thread.process.pid != pid);
+            .retain(|_, thread| !Arc::ptr_eq(&thread.process, process));
     }
 
     /// After an exec only the thread that has the process' id is left.

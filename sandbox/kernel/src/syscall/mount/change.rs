@@ -14,7 +14,7 @@ use crate::call::Call;
 use crate::mounts;
 use crate::mounts::table::{self, Row};
 use crate::reply::Reply;
-use crate::task::Directory;
+use crate::task::{Directory, Fs, lock};
 
 /// The attributes that flags of mount(2) stand for. As there, access times are relative if nothing else is said.
 pub(super) fn attributes(flags: u64) -> Attributes {
@@ -135,14 +135,13 @@ fn has_use(call: &Call<'_>, path: &[u8]) -> Result<bool, Errno> {
     if inside.iter().any(|row| !mounts.is_first(row)) {
         return Ok(true);
     }
-    call.kernel.discover_everyone();
     let stands = |directory: &Directory| {
         let mount = mounts::row_id(directory.as_fd());
         mount.is_ok_and(|mount| inside.iter().any(|row| row.id == mount))
     };
-    let processes = call.kernel.table.processes();
-    Ok(processes.iter().any(|process| {
-        let (root, cwd) = process.with_fs(|fs| (fs.root.clone(), fs.cwd.clone()));
+    let all = call.kernel.table.stands();
+    Ok(all.iter().any(|fs| {
+        let Fs { root, cwd, .. } = lock(fs).clone();
         stands(&root) || stands(&cwd)
     }))
 }
@@ -161,7 +160,7 @@ pub(super) fn unmount(
     if flags.contains(UnmountFlags::DETACH) {
         keep_at_home(call, target.as_fd(), &path)?;
     }
-    let namespace = call.process().with_fs(|fs| fs.mounts.clone());
+    let namespace = call.thread.with_fs(|fs| fs.mounts.clone());
     if let Some(succession) = namespace.as_ref().and_then(|one| one.succession.as_ref()) {
         succession.release(mounted.id);
     }
@@ -205,7 +204,12 @@ fn take_off(
     }
     set_cwd(parent.as_fd())?;
     let plain = UnmountFlags::NOFOLLOW;
-    let done = rustix::mount::unmount(name, flags | plain);
+    let mut done = rustix::mount::unmount(name, flags | plain);
+    if done == Err(Errno::BUSY) {
+        // By whom the caller may have waited for already.
+        call.kernel.forget_the_dead();
+        done = rustix::mount::unmount(name, flags | plain);
+    }
     let made = call.kernel.mounts().made(id);
     let covered = made.is_some_and(|made| made.covered);
     if done != Err(Errno::BUSY) || !covered || flags | plain != plain || has_use(call, path)? {

@@ -14,9 +14,9 @@ use crate::reply::Reply;
 use crate::task::{Directory, lock};
 
 pub(super) fn pivot(call: &mut Call<'_>) -> Result<Reply, Errno> {
-    if call.process().with_fs(|fs| fs.mounts.is_none()) {
+    if call.thread.with_fs(|fs| fs.mounts.is_none()) {
         let (new, put_old) = arguments(call)?;
-        let root = call.process().root();
+        let root = call.thread.root();
         check(call, &root, new.as_fd(), put_old.as_fd())?;
         let kernel = call.kernel.clone();
         if let Some(successor) = Successor::of(call, kernel.mounts())? {
@@ -37,9 +37,9 @@ fn arguments(call: &mut Call<'_>) -> Result<(OwnedFd, OwnedFd), Errno> {
 /// In a namespace that a guest made, or that stands for the container's own.
 fn in_a_guests(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let (new, put_old) = arguments(call)?;
-    let namespace = call.process().with_fs(|fs| fs.mounts.clone());
+    let namespace = call.thread.with_fs(|fs| fs.mounts.clone());
     let namespace = namespace.ok_or(Errno::PERM)?;
-    let root = call.process().root();
+    let root = call.thread.root();
     check(call, &root, new.as_fd(), put_old.as_fd())?;
     let moved = Moved { root, new, put_old };
     turn(call, &moved, namespace.number)?;
@@ -117,8 +117,7 @@ fn move_processes(
         Arc::ptr_eq(directory, old)
             || place(directory.as_fd()).is_ok_and(|place| place == old_place)
     };
-    for process in call.kernel.table.processes() {
-        let fs = process.fs();
+    for fs in call.kernel.table.stands() {
         let mut fs = lock(&fs);
         let inside = fs
             .mounts

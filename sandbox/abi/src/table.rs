@@ -418,8 +418,8 @@ macro_rules! for_each_syscall {
 454 futex_wake native "Complete." test "thread::futex_wake";
 455 futex_wait native "Complete." test "thread::futex_wait";
 456 futex_requeue native "Complete." test "thread::futex_requeue";
-457 statmount refuse(ENOSYS) "Not available: programs fall back to /proc/self/mountinfo." test "refused::statmount";
-458 listmount refuse(ENOSYS) "Not available: programs fall back to /proc/self/mountinfo." test "refused::listmount";
+457 statmount emulate(mount::statmount) "Of mounts that the caller can reach, with guest CAP_SYS_ADMIN of all in its namespace; strings are those of /proc/PID/mountinfo; no id mappings and no options of security modules; other namespaces are not found (ENOENT). ENOSYS on hosts before 6.8." test "mount::statmount";
+458 listmount emulate(mount::listmount) "Of the caller's mount namespace; others are not found (ENOENT). ENOSYS on hosts before 6.8." test "mount::listmount";
 459 lsm_get_self_attr refuse(ENOSYS) "Not available." test "refused::lsm_get_self_attr";
 460 lsm_set_self_attr refuse(ENOSYS) "Not available." test "refused::lsm_set_self_attr";
 461 lsm_list_modules refuse(ENOSYS) "Not available." test "refused::lsm_list_modules";

@@ -22,6 +22,7 @@ pub mod limit;
 pub mod loopback;
 pub mod memory;
 pub mod mount_attributes;
+pub mod mount_list;
 pub mod mqueue;
 pub mod namespace;
 pub mod notify;

@@ -69,26 +69,9 @@ pub fn change(
     )
 }
 
-/// Whether the mount with this unique number (`STATX_MNT_ID_UNIQUE`) is still attached, statmount(2). Linux 6.8;
-/// `ENOSYS` before.
+/// Whether the mount with this unique number (`STATX_MNT_ID_UNIQUE`) is still attached. Linux 6.8; `ENOSYS` before.
 pub fn is_attached(id: u64) -> Result<bool, Errno> {
-    /// `struct mnt_id_req` in its first version: size, padding, number, what is asked for (nothing).
-    #[repr(C)]
-    struct Request(u32, u32, u64, u64);
-    const SYS_STATMOUNT: libc::c_long = 457;
-    let request = Request(size_of::<Request>() as u32, 0, id, 0);
-    let mut answer = [0u64; 128];
-    // SAFETY: the request is live and says its size; the answer is written up to the size that is given.
-    let told = unsafe {
-        syscall!(
-            SYS_STATMOUNT,
-            &raw const request,
-            answer.as_mut_ptr(),
-            size_of_val(&answer),
-            0
-        )
-    };
-    match told {
+    match crate::mount_list::statmount(id, 0) {
         Ok(_) => Ok(true),
         Err(Errno::NOENT) => Ok(false),
         Err(error) => Err(error),

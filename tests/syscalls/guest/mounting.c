@@ -238,6 +238,12 @@ static void kinds(void) {
     T("sysfs", mount, "sysfs", "/work/p", "sysfs", MS_RDONLY, NULL);
     T("sysfs_content", access, "/work/p/kernel", F_OK);
     T("sysfs", umount2, "/work/p", 0);
+    T("bind_proc", mount, "/proc", "/work/p", NULL, MS_BIND, NULL);
+    T("bind_proc", access, "/work/p/self/status", R_OK);
+    T("bind_proc", umount2, "/work/p", 0);
+    T("bind_sys", mount, "/sys", "/work/p", NULL, MS_BIND, NULL);
+    T("bind_sys", access, "/work/p/kernel", F_OK);
+    T("bind_sys", umount2, "/work/p", 0);
     T("private", mount, NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL);
     T("slave", mount, NULL, "/", NULL, MS_SLAVE | MS_REC, NULL);
     T("two_kinds", mount, NULL, "/", NULL, MS_SLAVE | MS_PRIVATE, NULL);

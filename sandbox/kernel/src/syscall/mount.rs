@@ -1,4 +1,4 @@
-//! mount(2), umount2(2), pivot_root(2), and what `CLONE_NEWNS` makes.
+//! mount(2), umount2(2), pivot_root(2), statmount(2), listmount(2), and what `CLONE_NEWNS` makes.
 //!
 //! A guest with CAP_SYS_ADMIN, in a container whose configuration has it, changes the container's tree: what it
 //! makes is real in the app kernel's mount namespace ([`crate::mounts`]) and nowhere else. To everybody else the
@@ -6,6 +6,7 @@
 
 mod attach;
 mod change;
+mod listing;
 mod pivot;
 
 use std::ffi::{CStr, CString};
@@ -52,6 +53,14 @@ pub fn pivot_root(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let done = pivot::pivot(call)?;
     changed(call);
     Ok(done)
+}
+
+pub fn statmount(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    mounts::within(call, listing::stat)
+}
+
+pub fn listmount(call: &mut Call<'_>) -> Result<Reply, Errno> {
+    mounts::within(call, listing::list)
 }
 
 /// Tell those who poll the list of mounts.

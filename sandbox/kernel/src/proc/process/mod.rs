@@ -22,6 +22,7 @@ mod write;
 pub(super) use access::{may_administrate, opener};
 pub use comm::ThreadNames;
 pub(super) use link::link;
+pub use mounts::{Shown, shown};
 pub(crate) use node::{MemoryFile, MemoryNode, memory_of_node};
 pub(super) use node::{
     attributes, content, is_network, list, list_all, lister_of_mounts, lookup, open,

@@ -190,9 +190,61 @@ pub(super) fn mountstats(subject: &Subject<'_>) -> Result<Vec<u8>, Errno> {
         .into_bytes())
 }
 
+/// What is told of a mount of the container.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub root: Vec<u8>,
+    pub point: Vec<u8>,
+    pub kind: String,
+    pub source: Vec<u8>,
+    /// Of the file system itself, without what every file system has.
+    pub options: Vec<Vec<u8>>,
+}
+
+/// The mount with this number in a table of the host's, proc_pid_mountinfo(5).
+pub fn shown(mountinfo: &str, id: u32) -> Option<Shown> {
+    /// Flags of any file system, which come first.
+    const FLAGS: [&str; 6] = ["rw", "ro", "sync", "dirsync", "mand", "lazytime"];
+    let number = id.to_string();
+    let mine = |line: &&str| line.split(' ').next() == Some(number.as_str());
+    let mount = parse(mountinfo.lines().find(mine)?)?;
+    let unescape = crate::boot::unescape;
+    let own = |option: &&str| !option.is_empty() && !FLAGS.contains(option);
+    Some(Shown {
+        root: unescape(mount.root),
+        point: unescape(mount.point),
+        kind: mount.kind.to_owned(),
+        source: unescape(mount.source),
+        options: mount
+            .super_options
+            .split(',')
+            .filter(own)
+            .map(unescape)
+            .collect(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{format_mountinfo, format_mounts};
+    use super::{Shown, format_mountinfo, format_mounts, shown};
+
+    #[test]
+    fn one_mount_is_shown_by_its_number() {
+        let table = [ROOT, PROC, HOSTS].concat();
+        assert_eq!(
+            shown(&table, 32),
+            Some(Shown {
+                root: b"/hosts".to_vec(),
+                point: b"/etc/hosts".to_vec(),
+                kind: "ext4".to_owned(),
+                source: b"/dev/root".to_vec(),
+                options: vec![b"errors=remount-ro".to_vec()],
+            })
+        );
+        let root = shown(&table, 30).expect("a mount");
+        assert_eq!(root.options, [b"uuid=on".to_vec()]);
+        assert_eq!(shown(&table, 3), None);
+    }
 
     const ROOT: &str = "30 1 0:40 / / rw,relatime master:5 - overlay overlay ro,lowerdir=/var/lib/x/1:/var/lib/x/2,upperdir=/var/lib/x/u,workdir=/var/lib/x/w,uuid=on\n";
     const PROC: &str = "31 30 0:41 / /proc rw,nosuid,nodev,noexec,relatime - fuse.proc proc rw,user_id=0,group_id=0,default_permissions,allow_other\n";

@@ -135,9 +135,11 @@ pub(super) fn bind(call: &mut Call<'_>, request: &Request) -> Result<Reply, Errn
     call.kernel.namespaces.keep(stat.st_dev, stat.st_ino);
     let recursive = request.flags & libc::MS_REC != 0;
     let tree = Tree::of(call, source.as_fd())?;
-    if !recursive && tree.is_covered_below(call) {
+    let covered = !recursive && tree.is_covered_below(call);
+    if covered && !tree.is_as_begun(call) {
         return Err(Errno::INVAL);
     }
+    let recursive = recursive || covered;
     let origin = tree.origin(recursive);
     let locked = call.kernel.mounts().locked(source.as_fd())?;
     let reach = if recursive {
@@ -149,7 +151,7 @@ pub(super) fn bind(call: &mut Call<'_>, request: &Request) -> Result<Reply, Errn
     let made = Made {
         locked,
         own: false,
-        covered: false,
+        covered,
     };
     attach(call, request, mount.as_fd(), made, origin)
 }
@@ -243,6 +245,15 @@ impl Tree {
         let mounts = call.kernel.mounts();
         let mut below = self.rows.iter().filter(|row| row.is_below(&self.path));
         below.any(|row| mounts.covers(row))
+    }
+
+    /// proc or sysfs with nothing in it but what the container started with: a copy of all says as much as one of the
+    /// mount alone.
+    fn is_as_begun(&self, call: &Call<'_>) -> bool {
+        let mounts = call.kernel.mounts();
+        let part = |row: &&Row| row.id == self.mount || row.is_below(&self.path);
+        let mut own = self.rows.iter().filter(part);
+        own.all(|row| mounts.is_first(row) && (row.id != self.mount || row.is_fuse))
     }
 
     fn origin(&self, recursive: bool) -> Origin {

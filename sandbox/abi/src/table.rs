@@ -320,7 +320,7 @@ macro_rules! for_each_syscall {
 269 faccessat emulate(stat::faccessat) "Complete." test "stat::faccessat";
 270 pselect6 native strict emulate(poll::pselect6) "Complete." test "poll::pselect6";
 271 ppoll native strict emulate(poll::ppoll) "Complete." test "poll::ppoll";
-272 unshare emulate(namespace::unshare) "CLONE_FILES and CLONE_SYSVSEM; CLONE_FS, but threads that a parted thread makes stand with the rest of the process; CLONE_NEWNS, CLONE_NEWUTS and CLONE_NEWNET, not together with the first two, the latter two for all threads of the process, with guest CAP_SYS_ADMIN; other new namespaces (user, pid, IPC, cgroup, time) are refused with EPERM." test "namespace::unshare";
+272 unshare emulate(namespace::unshare) "CLONE_FILES and CLONE_SYSVSEM; CLONE_FS; CLONE_NEWNS, CLONE_NEWUTS and CLONE_NEWNET, not together with the first two, with guest CAP_SYS_ADMIN; threads that a parted thread makes are with the rest of the process; other new namespaces (user, pid, IPC, cgroup, time) are refused with EPERM." test "namespace::unshare";
 273 set_robust_list native "Complete." test "thread::set_robust_list";
 274 get_robust_list native when(SELF) else emulate(foreign::get_robust_list) "Between processes of the container, permission is decided by guest credentials." test "foreign::get_robust_list";
 275 splice emulate(splice::splice) "Complete between pipes and from pipes; what goes into a pipe from a file or a stream socket is copied, at most 1 MiB at once; into a pipe from other sockets, and on files of /proc and /sys, EINVAL." test "splice::splice";
@@ -356,7 +356,7 @@ macro_rules! for_each_syscall {
 305 clock_adjtime native "As adjtimex; the clocks that can be read are the host's." test "time::clock_adjtime";
 306 syncfs native strict emulate(io::syncfs) "Complete." test "io::syncfs";
 307 sendmmsg emulate(socket::sendmmsg) "As sendmsg." test "socket::sendmmsg";
-308 setns emulate(namespace::setns) "With guest CAP_SYS_ADMIN, for all threads of the process: mount, UTS and network namespaces that guests have made, by file or pidfd, as long as a process is in them or they were among the 16 last whose file was opened or mounted; and namespaces that the caller is in. All others fail with EPERM." test "spaces::setns";
+308 setns emulate(namespace::setns) "With guest CAP_SYS_ADMIN: mount, UTS and network namespaces that guests have made, by file or pidfd, as long as a process is in them or they were among the 16 last whose file was opened or mounted; and namespaces that the caller is in. All others fail with EPERM." test "spaces::setns";
 309 getcpu native "Complete." test "thread::getcpu";
 310 process_vm_readv emulate(foreign::process_vm_readv) "Between processes of the container, permission is decided by guest credentials." test "foreign::process_vm_readv";
 311 process_vm_writev emulate(foreign::process_vm_writev) "As process_vm_readv; read-only pages stay so." test "foreign::process_vm_writev";

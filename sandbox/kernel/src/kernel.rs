@@ -185,10 +185,12 @@ impl Kernel {
         self.mounts.get_or_init(Mounts::default)
     }
 
-    /// Host and domain name as a process sees them.
-    pub fn names_of(&self, process: &Process) -> Arc<Mutex<Names>> {
-        let uts = lock(&process.uts);
-        uts.as_ref().map_or(&self.names, |uts| &uts.names).clone()
+    /// Host and domain name as a thread sees them.
+    pub fn names_of(&self, thread: &Thread) -> Arc<Mutex<Names>> {
+        thread.with_spaces(|spaces| {
+            let own = spaces.uts.as_ref().map(|uts| &uts.names);
+            own.unwrap_or(&self.names).clone()
+        })
     }
 
     /// Run `work` with this thread's servant.

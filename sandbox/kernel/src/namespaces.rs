@@ -19,7 +19,7 @@ use crate::kernel::Kernel;
 use crate::mounts;
 use crate::proc::Network;
 use crate::system::Names;
-use crate::task::{Process, lock};
+use crate::task::{Thread, lock};
 
 /// How many UTS and network namespaces a container may have at a time: each takes memory of the host's kernel.
 const MOST_UTS: usize = 256;
@@ -236,24 +236,24 @@ fn on_own_thread<R: Send + 'static>(
         .map_err(|_| Errno::IO)?
 }
 
-/// What `look` tells of the file that a process has for `kind`, a name in /proc/PID/ns, if a guest has made it.
-fn with_file<R>(process: &Process, kind: &str, look: impl FnOnce(&File) -> R) -> Option<R> {
+/// What `look` tells of the file that a thread has for `kind`, a name in /proc/PID/ns, if a guest has made it.
+fn with_file<R>(thread: &Thread, kind: &str, look: impl FnOnce(&File) -> R) -> Option<R> {
     match kind {
-        "mnt" => process.with_fs(|fs| {
+        "mnt" => thread.with_fs(|fs| {
             let made = fs.mounts.as_ref();
             let made = made.filter(|one| one.succession.is_none());
             made.map(|one| look(&one.file))
         }),
-        "uts" => lock(&process.uts).as_ref().map(|one| look(&one.file)),
-        "net" => lock(&process.net).as_ref().map(|one| look(&one.file)),
+        "uts" => thread.with_spaces(|all| all.uts.as_ref().map(|one| look(&one.file))),
+        "net" => thread.with_spaces(|all| all.net.as_ref().map(|one| look(&one.file))),
         _ => None,
     }
 }
 
-pub fn file_of(process: &Process, kind: &str) -> Option<Result<OwnedFd, Errno>> {
-    with_file(process, kind, File::copy)
+pub fn file_of(thread: &Thread, kind: &str) -> Option<Result<OwnedFd, Errno>> {
+    with_file(thread, kind, File::copy)
 }
 
-pub fn inode_of(process: &Process, kind: &str) -> Option<u64> {
-    with_file(process, kind, |file| file.inode)
+pub fn inode_of(thread: &Thread, kind: &str) -> Option<u64> {
+    with_file(thread, kind, |file| file.inode)
 }

@@ -39,6 +39,13 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Namespaces that guests have made; where there is none of a kind, it is the container's own.
+#[derive(Clone, Debug, Default)]
+pub struct Spaces {
+    pub uts: Option<Arc<Uts>>,
+    pub net: Option<Arc<Net>>,
+}
+
 /// One guest thread.
 #[derive(Debug)]
 pub struct Thread {
@@ -50,6 +57,8 @@ pub struct Thread {
     credentials: Mutex<Arc<Credentials>>,
     /// Root, working directory and umask, where the thread does not share those of its process: unshare(2).
     fs: Mutex<Option<Arc<Mutex<Fs>>>>,
+    /// Where the thread is in others than its process: setns(2).
+    spaces: Mutex<Option<Spaces>>,
     guarded: AtomicBool,
     sought: AtomicBool,
 }
@@ -67,6 +76,7 @@ impl Thread {
             process,
             credentials: Mutex::new(credentials),
             fs: Mutex::default(),
+            spaces: Mutex::default(),
             guarded: AtomicBool::new(false),
             sought: AtomicBool::new(false),
         }
@@ -132,6 +142,35 @@ impl Thread {
         lock(&self.fs).clone()
     }
 
+    pub fn spaces(&self) -> Spaces {
+        self.with_spaces(Spaces::clone)
+    }
+
+    /// Look at them without taking a share.
+    pub fn with_spaces<R>(&self, look: impl FnOnce(&Spaces) -> R) -> R {
+        match &*lock(&self.spaces) {
+            Some(own) => look(own),
+            None => look(&lock(&self.process.spaces)),
+        }
+    }
+
+    /// Be in these from now on. `alone`: the process has no other thread.
+    pub fn enter(&self, spaces: Spaces, alone: bool) {
+        if alone {
+            let before = lock(&self.spaces).take();
+            drop(before);
+            self.process.set_spaces(spaces);
+        } else {
+            let before = lock(&self.spaces).replace(spaces);
+            drop(before);
+        }
+    }
+
+    /// The network, if not the pod's.
+    pub fn net(&self) -> Option<Arc<Net>> {
+        self.with_spaces(|spaces| spaces.net.clone())
+    }
+
     /// Whether a guest waits for its turn to trace the thread.
     pub fn is_sought(&self) -> bool {
         self.sought.load(Ordering::Acquire)
@@ -173,10 +212,7 @@ pub struct Process {
     pub exe: Mutex<Option<Arc<Executable>>>,
     /// What the next child will be born with: the host process' mark.
     pub offspring: Mutex<Option<(u64, Arc<Birth>)>>,
-    /// The UTS namespace, if not the container's own.
-    pub uts: Mutex<Option<Arc<Uts>>>,
-    /// The network, if not the pod's.
-    pub net: Mutex<Option<Arc<Net>>>,
+    spaces: Mutex<Spaces>,
     /// A clone(2) that is to make a process in namespaces of its own.
     pub apart: Mutex<Option<Apart>>,
     /// Limits that the host does not keep.
@@ -213,8 +249,7 @@ impl Process {
             birth,
             exe: Mutex::new(exe),
             offspring: Mutex::new(None),
-            uts: Mutex::default(),
-            net: Mutex::default(),
+            spaces: Mutex::default(),
             apart: Mutex::default(),
             limits: Mutex::default(),
             exec: Mutex::new(None),
@@ -273,8 +308,10 @@ impl Process {
         self.unshare_fs();
     }
 
-    pub fn net(&self) -> Option<Arc<Net>> {
-        lock(&self.net).clone()
+    pub fn set_spaces(&self, spaces: Spaces) {
+        let before = std::mem::replace(&mut *lock(&self.spaces), spaces);
+        // They may end with it.
+        drop(before);
     }
 }
 

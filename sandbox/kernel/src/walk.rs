@@ -18,6 +18,7 @@ use crate::call::{Call, Start};
 use crate::kernel::Kernel;
 use crate::proc::{MagicKind, MagicLink, WalkMode};
 use crate::servant::Identity;
+use crate::task::{Directory, Fs, Process, Thread};
 
 /// Linux follows at most 40 symbolic links in one walk, path_resolution(7).
 const MAX_LINKS: u32 = 40;
@@ -192,8 +193,8 @@ impl Kernel {
         let process = self.process_by_guest_pid(pid).ok_or(Errno::NOENT)?;
         let dup = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map_err(|_| Errno::NFILE);
         match link.kind {
-            MagicKind::Cwd => dup(process.with_fs(|fs| fs.cwd.clone()).as_fd()),
-            MagicKind::Root => dup(process.with_fs(|fs| fs.root.clone()).as_fd()),
+            MagicKind::Cwd => dup(self.stand_of(link, |fs| fs.cwd.clone())?.as_fd()),
+            MagicKind::Root => dup(self.stand_of(link, |fs| fs.root.clone())?.as_fd()),
             MagicKind::Fd(number) => descriptor::pidfd_getfd(process.pidfd.as_fd(), number as i32)
                 .map_err(|error| {
                     if error == Errno::BADF {
@@ -207,7 +208,12 @@ impl Kernel {
                 dup(executable.ok_or(Errno::NOENT)?.as_fd())
             }
             MagicKind::Namespace(name) => {
-                if let Some(file) = crate::namespaces::file_of(&process, name) {
+                let file = |_: &Process, thread: &Thread| crate::namespaces::file_of(thread, name);
+                let made = self
+                    .table
+                    .with_guest_thread(pid, link.tid as i32, file)
+                    .flatten();
+                if let Some(file) = made {
                     return file;
                 }
                 let path = format!("{}/ns/{name}", process.pid);
@@ -219,6 +225,17 @@ impl Kernel {
                 )
             }
         }
+    }
+
+    fn stand_of(
+        &self,
+        link: MagicLink,
+        look: impl FnOnce(&Fs) -> Arc<Directory>,
+    ) -> Result<Arc<Directory>, Errno> {
+        let of = |_: &Process, thread: &Thread| thread.with_fs(look);
+        self.table
+            .with_guest_thread(link.pid as i32, link.tid as i32, of)
+            .ok_or(Errno::NOENT)
     }
 
     /// Whether a file is one of the host's procfs that shows the guests' processes.

@@ -447,8 +447,74 @@ static void many(void) {
     say("clone", "many", "%d %s", failed, failed ? errname(error) : "");
 }
 
+static pthread_barrier_t step;
+
+static int interfaces(void) {
+    struct if_nameindex *list = if_nameindex();
+    int count = 0;
+    for (; list && list[count].if_index; count++) {}
+    if_freenameindex(list);
+    return count;
+}
+
+/* What the calling thread sees of its own namespaces, beside those of the first thread. */
+static void seen(const char *tag) {
+    char other[64] = "", path[64], text[64];
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct stat st;
+        snprintf(path, sizeof path, "/proc/thread-self/ns/%s", kinds[i]);
+        ssize_t length = readlink(path, text, sizeof text - 1);
+        text[length < 0 ? 0 : length] = 0;
+        const char *at = strchr(text, '[');
+        ino_t own = stat(path, &st) ? 0 : st.st_ino;
+        if (!at || own != strtoul(at + 1, NULL, 10)) strcat(other, " unsound:");
+        if (own != number(getpid(), kinds[i])) strcat(strcat(other, " "), kinds[i]);
+    }
+    say("stat", tag, "%s interfaces=%d other=%s", host(), interfaces(), other);
+}
+
+static void *parted(void *unused) {
+    (void)unused;
+    T("thread", unshare, CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWNS);
+    sethostname("parted", 6);
+    seen("parted");
+    pthread_barrier_wait(&step);
+    pthread_barrier_wait(&step);
+    pid_t child = fork();
+    if (child == 0) {
+        say("uname", "of_parted", "%s interfaces=%d", host(), interfaces());
+        execl("/bin/sh", "sh", "-c", "test $(uname -n) = parted && exit 9", NULL);
+        _exit(1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    say("execve", "of_parted", "%s", ended(status));
+    int fd = file_of(getpid(), "uts");
+    T("back", setns, fd, CLONE_NEWUTS);
+    close(fd);
+    fd = file_of(getpid(), "net");
+    T("back_net", setns, fd, CLONE_NEWNET);
+    close(fd);
+    seen("back");
+    return NULL;
+}
+
+/* Namespaces are a thread's. */
+static void by_thread(void) {
+    pthread_t thread;
+    pthread_barrier_init(&step, NULL, 2);
+    sethostname("whole", 5);
+    pthread_create(&thread, NULL, parted, NULL);
+    pthread_barrier_wait(&step);
+    seen("main");
+    pthread_barrier_wait(&step);
+    pthread_join(thread, NULL);
+    seen("main_after");
+}
+
 FAMILY(spaces) {
     if (getuid() == 0) {
+        SECTION(by_thread);
         SECTION(by_clone);
         SECTION(other_ways);
         SECTION(by_file);

@@ -67,13 +67,13 @@ impl Guests for View {
         self.kernel.get()?.guest_proc.get().cloned()
     }
 
-    fn facts(&self, pid: u32) -> Option<ProcessFacts> {
+    fn facts(&self, pid: u32, tid: u32) -> Option<ProcessFacts> {
         let kernel = self.kernel.get()?;
         // The asking thread has a descriptor table of its own: it must not be the one that drops, and so closes,
         // descriptors of a process that ends meanwhile.
         kernel
             .table
-            .with_guest_process(pid as i32, |process, thread| {
+            .with_guest_thread(pid as i32, tid as i32, |process, thread| {
                 facts(self.host_proc(), process, thread)
             })
     }
@@ -130,10 +130,12 @@ impl Guests for View {
             .flatten()
     }
 
-    fn namespace(&self, pid: u32, kind: &str) -> Option<u64> {
+    fn namespace(&self, pid: u32, tid: u32, kind: &str) -> Option<u64> {
         let table = &self.kernel.get()?.table;
-        let inode = |process: &Process, _: &Thread| crate::namespaces::inode_of(process, kind);
-        table.with_guest_process(pid as i32, inode).flatten()
+        let inode = |_: &Process, thread: &Thread| crate::namespaces::inode_of(thread, kind);
+        table
+            .with_guest_thread(pid as i32, tid as i32, inode)
+            .flatten()
     }
 
     fn mount_events(&self, pid: u32) -> u64 {
@@ -151,7 +153,7 @@ impl Guests for View {
 
     fn network(&self, pid: u32) -> Option<Arc<dyn Network>> {
         let table = &self.kernel.get()?.table;
-        let net = table.with_guest_process(pid as i32, |process, _| process.net())??;
+        let net = table.with_guest_process(pid as i32, |_, thread| thread.net())??;
         Some(net)
     }
 
@@ -184,7 +186,7 @@ impl Guests for View {
 }
 
 fn names_of(kernel: &Kernel, pid: u32) -> Arc<Mutex<Names>> {
-    let of = |process: &Process, _: &Thread| kernel.names_of(process);
+    let of = |_: &Process, thread: &Thread| kernel.names_of(thread);
     let found = kernel.table.with_guest_process(pid as i32, of);
     found.unwrap_or_else(|| kernel.names.clone())
 }

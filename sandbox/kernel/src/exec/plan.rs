@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::Room;
 use super::Strings;
 use super::wire;
-use crate::task::{Credentials, Fs};
+use crate::task::{Credentials, Fs, Spaces};
 
 /// A checked exec that waits for its loader.
 #[derive(Debug)]
@@ -24,8 +24,9 @@ pub struct Plan {
     /// Guest path of the program's file.
     pub exe: Vec<u8>,
     pub credentials: Credentials,
-    /// Where the thread stands that made the call.
+    /// Where the thread is that made the call.
     pub fs: Arc<Mutex<Fs>>,
+    pub spaces: Spaces,
     /// AT_SECURE.
     pub secure: bool,
     /// What PR_GET_DUMPABLE is after it.

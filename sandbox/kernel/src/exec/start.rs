@@ -113,6 +113,7 @@ fn start(
             exe: program.exe,
             credentials: after.credentials,
             fs: call.thread.fs(),
+            spaces: call.thread.spaces(),
             secure: after.secure,
             dumpable,
             room: None,

@@ -44,7 +44,7 @@ impl Guests for Fake {
         Some(Arc::clone(&self.guest))
     }
 
-    fn facts(&self, pid: u32) -> Option<ProcessFacts> {
+    fn facts(&self, pid: u32, _: u32) -> Option<ProcessFacts> {
         let id = if pid == 1 {
             self.uid_of_init.load(Ordering::Relaxed)
         } else {
@@ -78,7 +78,7 @@ impl Guests for Fake {
     }
 
     fn rights(&self, pid: u32) -> Option<Rights> {
-        let facts = self.facts(pid)?;
+        let facts = self.facts(pid, pid)?;
         Some(Rights {
             uid: facts.uid,
             gid: facts.gid,

@@ -27,8 +27,8 @@ pub trait Guests: Send + Sync + 'static {
     /// The procfs instance of the guest's pid namespace; `None` until the guest init exists.
     fn guest_proc(&self) -> Option<Arc<OwnedFd>>;
 
-    /// What the guest may know of its process `pid` (a guest tgid).
-    fn facts(&self, pid: u32) -> Option<ProcessFacts>;
+    /// What the guest may know of its process `pid` (a guest tgid), as its thread `tid` sees it.
+    fn facts(&self, pid: u32, tid: u32) -> Option<ProcessFacts>;
 
     /// The part of that which every step of a walk needs, without what takes time to find out.
     fn rights(&self, pid: u32) -> Option<Rights>;
@@ -64,10 +64,10 @@ pub trait Guests: Send + Sync + 'static {
         None
     }
 
-    /// The inode number of a namespace other than the container's own that process `pid` is in; `kind` is a name in
-    /// /proc/PID/ns.
-    fn namespace(&self, pid: u32, kind: &str) -> Option<u64> {
-        let _ = (pid, kind);
+    /// The inode number of a namespace other than the container's own that thread `tid` of process `pid` is in; `kind`
+    /// is a name in /proc/PID/ns.
+    fn namespace(&self, pid: u32, tid: u32, kind: &str) -> Option<u64> {
+        let _ = (pid, tid, kind);
         None
     }
 
@@ -206,6 +206,8 @@ pub const MAGIC_LINK: Errno = Errno::EREMOTE;
 pub struct MagicLink {
     /// Guest tgid, also for links below /proc/PID/task.
     pub pid: u32,
+    /// The thread; the process' id where it is the process that is meant.
+    pub tid: u32,
     pub kind: MagicKind,
 }
 

@@ -131,7 +131,7 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
     plan.taken = true;
     let dumpable = plan.dumpable;
     let credentials = plan.credentials.clone();
-    let fs = plan.fs.clone();
+    let (fs, spaces) = (plan.fs.clone(), plan.spaces.clone());
     let exe = std::mem::take(&mut plan.exe);
     let file = plan.program.take().ok_or(Errno::NOSYS)?;
     if inline {
@@ -147,6 +147,7 @@ pub fn loader_plan(call: &mut Call<'_>) -> Result<Reply, Errno> {
         .store(credentials.no_new_privs, Ordering::Release);
     process.unrestarting.store(0, Ordering::Release);
     process.stand_alone(fs);
+    process.set_spaces(spaces);
     let leader = Thread::new(
         call.incoming.tid,
         process.guest_pid,

@@ -13,7 +13,7 @@ use crate::call::Call;
 use crate::mounts;
 use crate::namespaces::{Made, Net, Uts};
 use crate::reply::Reply;
-use crate::task::{Capability, Fs, Process, lock, threads_of};
+use crate::task::{Capability, Fs, Spaces, Thread, lock, threads_of};
 
 /// Flags that unshare(2) takes without making a namespace.
 const PLAIN: u64 = (libc::CLONE_FS
@@ -57,7 +57,7 @@ pub fn new(call: &mut Call<'_>, kinds: u64) -> Result<New, Errno> {
     require_right(call)?;
     let has = |kind: libc::c_int| kinds & kind as u64 != 0;
     let uts = if has(libc::CLONE_NEWUTS) {
-        let names = lock(&call.kernel.names_of(call.process())).clone();
+        let names = lock(&call.kernel.names_of(&call.thread)).clone();
         Some(Uts::new(call.kernel, names)?)
     } else {
         None
@@ -97,17 +97,19 @@ pub fn unshare(call: &mut Call<'_>) -> Result<Reply, Errno> {
             return Err(Errno::PERM);
         }
         let New { fs, uts, net } = new(call, kinds)?;
-        let process = call.process();
+        let alone = is_alone(call);
         if let Some(fs) = fs {
-            call.thread.move_to(fs, is_alone(call));
+            call.thread.move_to(fs, alone);
         } else if flags & libc::CLONE_FS as u64 != 0 {
-            call.thread.unshare_fs(is_alone(call));
+            call.thread.unshare_fs(alone);
         }
-        if uts.is_some() {
-            *lock(&process.uts) = uts;
-        }
-        if net.is_some() {
-            *lock(&process.net) = net;
+        if uts.is_some() || net.is_some() {
+            let now = call.thread.spaces();
+            let spaces = Spaces {
+                uts: uts.or(now.uts),
+                net: net.or(now.net),
+            };
+            call.thread.enter(spaces, alone);
         }
         return Ok(Reply::ZERO);
     }
@@ -141,10 +143,10 @@ pub fn setns(call: &mut Call<'_>) -> Result<Reply, Errno> {
         Errno::BADF => Errno::INVAL,
         other => other,
     })?;
-    let process = call.kernel.thread(pid)?.process.clone();
-    super::foreign::may_look(call, &process)?;
+    let thread = call.kernel.thread(pid)?;
+    super::foreign::may_look(call, &thread.process)?;
     let wanted = KINDS.iter().filter(|(kind, _)| kinds & kind != 0);
-    let targets = wanted.map(|(kind, name)| (*kind, target_of_process(&process, name)));
+    let targets = wanted.map(|(kind, name)| (*kind, target_of_thread(&thread, name)));
     enter(call, targets.collect())
 }
 
@@ -155,13 +157,13 @@ enum Target {
     Containers,
 }
 
-fn target_of_process(process: &Process, name: &str) -> Target {
+fn target_of_thread(thread: &Thread, name: &str) -> Target {
     let of_guests = |one: &Arc<mounts::Namespace>| one.succession.is_none();
-    let mounts = process.with_fs(|fs| fs.mounts.clone()).filter(of_guests);
+    let mounts = thread.with_fs(|fs| fs.mounts.clone()).filter(of_guests);
     let made = match name {
         "mnt" => mounts.map(Made::Mounts),
-        "uts" => lock(&process.uts).clone().map(Made::Uts),
-        "net" => process.net().map(Made::Net),
+        "uts" => thread.spaces().uts.map(Made::Uts),
+        "net" => thread.net().map(Made::Net),
         _ => None,
     };
     made.map_or(Target::Containers, Target::Made)
@@ -203,21 +205,19 @@ fn enter(call: &mut Call<'_>, targets: Vec<(u64, Target)>) -> Result<Reply, Errn
     if has(CLONE_NEWTIME) && !is_alone(call) {
         return Err(Errno::USERS);
     }
+    let mut spaces = call.thread.spaces();
     for (kind, target) in targets {
         match target {
             Target::Made(Made::Mounts(namespace)) => move_to(call, Some(namespace)),
-            Target::Made(Made::Net(net)) => *lock(&call.process().net) = Some(net),
-            Target::Made(Made::Uts(uts)) => *lock(&call.process().uts) = Some(uts),
+            Target::Made(Made::Net(net)) => spaces.net = Some(net),
+            Target::Made(Made::Uts(uts)) => spaces.uts = Some(uts),
             Target::Containers if kind == libc::CLONE_NEWNS as u64 => move_to(call, None),
-            Target::Containers if kind == libc::CLONE_NEWUTS as u64 => {
-                *lock(&call.process().uts) = None;
-            }
-            Target::Containers if kind == libc::CLONE_NEWNET as u64 => {
-                *lock(&call.process().net) = None;
-            }
+            Target::Containers if kind == libc::CLONE_NEWUTS as u64 => spaces.uts = None,
+            Target::Containers if kind == libc::CLONE_NEWNET as u64 => spaces.net = None,
             Target::Containers => {}
         }
     }
+    call.thread.enter(spaces, is_alone(call));
     Ok(Reply::ZERO)
 }
 

@@ -15,7 +15,7 @@ const NAME_MAX: usize = 64;
 
 pub fn uname(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let mut uts: libc::utsname = zeroed();
-    let names = lock(&call.kernel.names_of(call.process())).clone();
+    let names = lock(&call.kernel.names_of(&call.thread)).clone();
     put(&mut uts.sysname, "Linux");
     put(&mut uts.nodename, &names.host);
     let persona = persona(call)?;
@@ -78,13 +78,13 @@ fn put(field: &mut [libc::c_char; 65], text: &str) {
 
 pub fn sethostname(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let name = new_name(call)?;
-    lock(&call.kernel.names_of(call.process())).host = name;
+    lock(&call.kernel.names_of(&call.thread)).host = name;
     Ok(Reply::ZERO)
 }
 
 pub fn setdomainname(call: &mut Call<'_>) -> Result<Reply, Errno> {
     let name = new_name(call)?;
-    lock(&call.kernel.names_of(call.process())).domain = name;
+    lock(&call.kernel.names_of(&call.thread)).domain = name;
     Ok(Reply::ZERO)
 }
 

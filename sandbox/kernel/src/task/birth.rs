@@ -59,6 +59,7 @@ impl Birth {
     /// Of a child that `thread` makes now.
     pub fn of(thread: &Thread, shares_fs: bool) -> Birth {
         let process = &thread.process;
+        let spaces = thread.spaces();
         let fs = thread.fs();
         let fs = if shares_fs {
             InheritedFs::Shared(fs)
@@ -72,8 +73,8 @@ impl Birth {
             no_new_privs: process.no_new_privs(),
             dumpable: process.is_dumpable(),
             unrestarting: process.unrestarting.load(Ordering::Acquire),
-            uts: lock(&process.uts).clone(),
-            net: process.net(),
+            uts: spaces.uts,
+            net: spaces.net,
             once: false,
             limits: *lock(&process.limits),
         }

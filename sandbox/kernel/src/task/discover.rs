@@ -13,7 +13,7 @@ use caisson_sys::namespace::{PidNamespace, ThreadIds};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
-use super::{Births, Credentials, InheritedFs, Process, Table, Thread, lock};
+use super::{Births, Credentials, InheritedFs, Process, Spaces, Table, Thread, lock};
 
 /// Where is asked who a thread is.
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +76,10 @@ pub fn thread(
     process
         .unrestarting
         .store(birth.unrestarting, Ordering::Release);
-    *lock(&process.uts) = birth.uts.clone();
-    *lock(&process.net) = birth.net.clone();
+    process.set_spaces(Spaces {
+        uts: birth.uts.clone(),
+        net: birth.net.clone(),
+    });
     *lock(&process.limits) = birth.limits;
     let thread = table.insert(Arc::new(Thread::new(
         tid,

@@ -58,20 +58,33 @@ impl Table {
         guest_pid: i32,
         look: impl FnOnce(&Process, &Thread) -> R,
     ) -> Option<R> {
+        self.with_guest_thread(guest_pid, guest_pid, look)
+    }
+
+    /// The same of one of its threads, if it has made a call: otherwise it is what its leader is.
+    pub fn with_guest_thread<R>(
+        &self,
+        guest_pid: i32,
+        guest_tid: i32,
+        look: impl FnOnce(&Process, &Thread) -> R,
+    ) -> Option<R> {
         let entries = lock(&self.0);
         let process = entries
             .processes
             .get(entries.by_guest_pid.get(&guest_pid)?)?;
-        let leader = entries
-            .threads
-            .get(&process.pid)
-            .filter(|thread| thread.process.pid == process.pid);
-        let thread = leader.or_else(|| {
-            entries
-                .threads
-                .values()
-                .find(|thread| thread.process.pid == process.pid)
-        })?;
+        let leader = || {
+            let thread = entries.threads.get(&process.pid);
+            thread.filter(|thread| thread.process.pid == process.pid)
+        };
+        let any = |is_meant: &dyn Fn(&Thread) -> bool| {
+            let mut threads = entries.threads.values();
+            threads.find(|thread| thread.process.pid == process.pid && is_meant(thread))
+        };
+        let one = match guest_tid {
+            tid if tid == guest_pid => None,
+            tid => any(&|thread| thread.guest_tid == tid),
+        };
+        let thread = one.or_else(leader).or_else(|| any(&|_| true))?;
         Some(look(process, thread))
     }
 

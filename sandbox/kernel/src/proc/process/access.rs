@@ -54,14 +54,19 @@ fn known<T>(
     Ok(None)
 }
 
-pub(super) fn facts(context: &Context, pid: u32) -> Result<ProcessFacts, Errno> {
+/// As thread `tid` sees them.
+pub(super) fn facts(context: &Context, pid: u32, tid: u32) -> Result<ProcessFacts, Errno> {
     let unknown = || ProcessFacts {
         dumpable: true,
         root: b"/".to_vec(),
         cwd: b"/".to_vec(),
         ..ProcessFacts::default()
     };
-    Ok(known(context, pid, |pid| context.guests.facts(pid))?.unwrap_or_else(unknown))
+    let of = |known: u32| {
+        let tid = if known == pid { tid } else { known };
+        context.guests.facts(known, tid)
+    };
+    Ok(known(context, pid, of)?.unwrap_or_else(unknown))
 }
 
 pub(super) fn rights(context: &Context, pid: u32) -> Result<Rights, Errno> {

@@ -14,9 +14,11 @@ use crate::proc::view::{MAGIC_LINK, MagicKind, MagicLink, WalkMode};
 
 pub(crate) fn link(context: &Context, node: Node, caller: &Caller) -> Result<Vec<u8>, Errno> {
     let opener = access::opener(context, caller);
-    let (pid, kind) = match node {
+    let (pid, tid, kind) = match node {
         Node::Process {
-            pid, entry: index, ..
+            pid,
+            tid,
+            entry: index,
         } => {
             let kind = match entry(index)?.source {
                 Source::Exe => MagicKind::Exe,
@@ -25,13 +27,16 @@ pub(crate) fn link(context: &Context, node: Node, caller: &Caller) -> Result<Vec
                 Source::Namespace(name) => MagicKind::Namespace(name),
                 _ => return Err(Errno::EINVAL),
             };
-            (pid, kind)
+            (pid, if tid == 0 { pid } else { tid }, kind)
         }
         Node::Descriptor {
             pid,
             fd,
             info: false,
-        } => (access::leader(context, &opener, pid)?, MagicKind::Fd(fd)),
+        } => {
+            let leader = access::leader(context, &opener, pid)?;
+            (leader, pid, MagicKind::Fd(fd))
+        }
         _ => return Err(Errno::EINVAL),
     };
     // A process that walks to its own link is itself at this moment.
@@ -40,25 +45,25 @@ pub(crate) fn link(context: &Context, node: Node, caller: &Caller) -> Result<Vec
     }
     match &caller.walker {
         Some(walker) if walker.mode() == WalkMode::Walk => {
-            walker.report(MagicLink { pid, kind });
+            walker.report(MagicLink { pid, tid, kind });
             Err(MAGIC_LINK)
         }
-        _ => link_text(context, pid, kind),
+        _ => link_text(context, (pid, tid), kind),
     }
 }
 
-fn link_text(context: &Context, pid: u32, kind: MagicKind) -> Result<Vec<u8>, Errno> {
+fn link_text(context: &Context, (pid, tid): (u32, u32), kind: MagicKind) -> Result<Vec<u8>, Errno> {
     // One that has ended and waits to be waited for has none of them.
     let facts = |name: &str| {
         host::link(&*context.guest_proc()?, &format!("{pid}/{name}"))?;
-        access::facts(context, pid)
+        access::facts(context, pid, tid)
     };
     let text = match kind {
         MagicKind::Exe => facts("exe")?.exe,
         MagicKind::Cwd => facts("cwd")?.cwd,
         MagicKind::Root => facts("root")?.root,
         MagicKind::Fd(fd) => descriptor_text(context, pid, fd)?,
-        MagicKind::Namespace(name) => match context.guests.namespace(pid, name) {
+        MagicKind::Namespace(name) => match context.guests.namespace(pid, tid, name) {
             Some(inode) => format!("{name}:[{inode}]").into_bytes(),
             None => host::link(&*context.guest_proc()?, &format!("{pid}/ns/{name}"))?,
         },

@@ -41,7 +41,7 @@ impl Subject<'_> {
     }
 
     pub(super) fn facts(&self) -> Result<ProcessFacts, Errno> {
-        access::facts(self.context, self.pid)
+        access::facts(self.context, self.pid, self.thread())
     }
 
     /// Does a thread read about itself? While it waits for us the host kernel has it sleeping.

@@ -43,7 +43,7 @@ pub fn socket(call: &mut Call<'_>) -> Result<Reply, Errno> {
         call.assume()?;
         make(family, kind, protocol, nonblocking)
     };
-    let fd = match call.process().net() {
+    let fd = match call.thread.net() {
         None => make_own(call)?,
         Some(net) => {
             call.servant.assume_self()?;

@@ -37,7 +37,7 @@ pub(super) fn make(
         uid: credentials.ruid,
         net_admin: credentials.can(Capability::NetAdmin),
     };
-    let net = call.process().net();
+    let net = call.thread.net();
     server::socket(
         family,
         kind,

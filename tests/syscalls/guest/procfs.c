@@ -275,12 +275,45 @@ static void others(void) {
     say("open", "zombie_fd", "%s", open(path, O_RDONLY) < 0 ? errname(errno) : "ok");
     snprintf(path, sizeof path, "/proc/%d", same);
     int held = open(path, O_RDONLY | O_DIRECTORY);
+    int status = openat(held, "status", O_RDONLY);
+    T("zombie_held", readlinkat, held, "exe", target, 100);
     waitpid(same, NULL, 0);
+    T("reaped_at_once", readlinkat, held, "exe", target, 100);
+    T("reaped_at_once", readlinkat, held, "cwd", target, 100);
+    T("reaped_at_once", readlinkat, held, "root", target, 100);
+    T("reaped_status", pread64, status, target, 10, 0);
     millis(20);
+    T("reaped_nonsense", readlinkat, held, "nonsense", target, 100);
     T("reaped", readlink, path, target, 100);
     T("reaped_exe", readlinkat, held, "exe", target, 100);
     T("reaped_namespace", readlinkat, held, "ns/pid", target, 100);
     T("reaped_stat", openat, held, "stat", O_RDONLY);
+}
+
+static void *waits(void *end) {
+    char byte;
+    return read(*(int *)end, &byte, 1) < 0 ? end : NULL;
+}
+
+static void links_of(const char *tag) {
+    static const char *const places[] = {"/proc/self", "/proc/self/task", "/proc/thread-self", "/proc/self/fd", "/proc/self/ns", "/proc/self/exe", "/proc/self/stat"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        struct stat st;
+        say("stat", tag, "%s %lu", places[i], lstat(places[i], &st) ? 0 : (unsigned long)st.st_nlink);
+    }
+    struct stat st;
+    say("stat", tag, "%lu %lu", stat("/proc/self", &st) ? 0 : (unsigned long)st.st_nlink, stat("/proc/thread-self", &st) ? 0 : (unsigned long)st.st_nlink);
+}
+
+static void links(void) {
+    links_of("links");
+    int ends[2];
+    if (pipe(ends)) return;
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) pthread_create(&threads[i], NULL, waits, &ends[0]);
+    links_of("links_of_threads");
+    close(ends[1]);
+    for (int i = 0; i < 3; i++) pthread_join(threads[i], NULL);
 }
 
 static void changes(void) {
@@ -361,6 +394,7 @@ FAMILY(procfs) {
     SECTION(machine);
     SECTION(pagemap);
     SECTION(others);
+    SECTION(links);
     SECTION(changes);
     SECTION(at_once);
 }

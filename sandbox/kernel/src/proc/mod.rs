@@ -32,7 +32,7 @@ pub use limits::Memory;
 pub use mount::{Kind, Protection, ServerHandle, mount, open_device as open_fuse};
 pub use outside::Outside;
 pub use poll::Changes;
-pub(crate) use process::{MemoryFile, MemoryNode, memory_of_node};
+pub(crate) use process::{MemoryFile, MemoryNode, lists_threads, memory_of_node};
 pub use process::{Shown, ThreadNames, shown as shown_mount};
 pub(crate) use system::FILESYSTEMS;
 pub use system::Load;

@@ -349,7 +349,8 @@ impl Tree for ProcTree {
                 self.fixed_attributes(child.ok_or(Errno::ENOENT)?.0)
             }
             Node::Host(number) => self.lookup_host(number, name),
-            parent => process::lookup(&self.context, parent, name),
+            parent => process::lookup(&self.context, parent, name)
+                .map_err(|errno| process::or_gone(&self.context, parent, errno)),
         }
     }
 
@@ -369,7 +370,8 @@ impl Tree for ProcTree {
         match self.resolve(number)? {
             Node::Static(index) => self.fixed_link(index, caller),
             Node::Host(_) => Err(Errno::EINVAL),
-            node => process::link(&self.context, node, caller),
+            node => process::link(&self.context, node, caller)
+                .map_err(|errno| process::or_gone(&self.context, node, errno)),
         }
     }
 
@@ -396,7 +398,8 @@ impl Tree for ProcTree {
                 let path = self.host_path(index)?;
                 self.context.read_of_network(opener.pid, &path)
             }
-            node => process::content(&self.context, node, opener),
+            node => process::content(&self.context, node, opener)
+                .map_err(|errno| process::or_gone(&self.context, node, errno)),
         }
     }
 

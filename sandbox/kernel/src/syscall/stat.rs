@@ -35,7 +35,17 @@ fn stat_path(
     }
     let stat = match path_or_empty(call, path, flags)? {
         Target::Path(path) => {
-            call.on_path(directory, &path, |at, path| file::stat_at(at, path, flags))?
+            let mut stat =
+                call.on_path(directory, &path, |at, path| file::stat_at(at, path, flags))?;
+            if counts_threads(call, stat.st_dev, stat.st_ino) {
+                let request = StatxRequest {
+                    flags: flags | libc::AT_STATX_FORCE_SYNC,
+                    mask: libc::STATX_NLINK,
+                };
+                let now = |at: BorrowedFd<'_>, path: &CStr| file::statx_at(at, path, request);
+                stat.st_nlink = call.on_path(directory, &path, now)?.stx_nlink.into();
+            }
+            stat
         }
         Target::Descriptor => with_descriptor(call, directory, |fd| {
             file::stat_at(fd, c"", libc::AT_EMPTY_PATH)
@@ -43,6 +53,12 @@ fn stat_path(
     };
     call.write(call.arg(buffer), &stat)?;
     Ok(Reply::ZERO)
+}
+
+/// Whether a file is the directory of a process' threads, whose links are as many: what the host kernel remembers of it for the
+/// rest of a walk may be of before the last thread was made.
+fn counts_threads(call: &Call<'_>, device: u64, inode: u64) -> bool {
+    call.kernel.is_synthetic(device) && crate::proc::lists_threads(inode)
 }
 
 /// What a call with `AT_EMPTY_PATH` is about.
@@ -88,9 +104,21 @@ pub fn statx(call: &mut Call<'_>) -> Result<Reply, Errno> {
         return Err(Errno::INVAL);
     }
     let stat = match path_or_empty(call, 1, flags)? {
-        Target::Path(path) => call.on_path(directory, &path, |at, path| {
-            file::statx_at(at, path, StatxRequest { flags, mask })
-        })?,
+        Target::Path(path) => {
+            let mut request = StatxRequest { flags, mask };
+            let stat = call.on_path(directory, &path, |at, path| {
+                file::statx_at(at, path, request)
+            })?;
+            let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
+            if flags & SYNC_TYPE == 0 && counts_threads(call, device, stat.stx_ino) {
+                request.flags |= libc::AT_STATX_FORCE_SYNC;
+                call.on_path(directory, &path, |at, path| {
+                    file::statx_at(at, path, request)
+                })?
+            } else {
+                stat
+            }
+        }
         Target::Descriptor => with_descriptor(call, directory, |fd| {
             file::statx_at(
                 fd,

@@ -23,8 +23,8 @@ pub(super) use access::{may_administrate, opener};
 pub use comm::ThreadNames;
 pub(super) use link::link;
 pub use mounts::{Shown, shown};
-pub(crate) use node::{MemoryFile, MemoryNode, memory_of_node};
+pub(crate) use node::{MemoryFile, MemoryNode, lists_threads, memory_of_node};
 pub(super) use node::{
-    attributes, content, is_network, list, list_all, lister_of_mounts, lookup, open,
+    attributes, content, is_network, list, list_all, lister_of_mounts, lookup, open, or_gone,
 };
 pub(super) use write::write;

@@ -1,6 +1,9 @@
 //! Lookup, attributes, links and listings below /proc/PID.
 
+use std::os::fd::AsFd;
+
 use nix::errno::Errno;
+use nix::sys::stat::FileStat;
 
 use super::access;
 use super::table::{ENTRIES, Entry, Source, children};
@@ -73,6 +76,16 @@ pub(crate) fn lister_of_mounts(node: Node) -> Option<u32> {
             matches!(name, "mounts" | "mountinfo" | "mountstats").then_some(pid)
         }
         _ => None,
+    }
+}
+
+/// Whether a node of this number lists threads.
+pub(crate) fn lists_threads(number: u64) -> bool {
+    match Node::from_number(number) {
+        Some(Node::Process { entry: index, .. }) => {
+            entry(index).is_ok_and(|entry| entry.name == "task")
+        }
+        _ => false,
     }
 }
 
@@ -159,6 +172,37 @@ fn gone(errno: Errno) -> Errno {
     }
 }
 
+/// What a look at something in the directory of a process ends with that is no more: `ESRCH`, as proc_pid_permission() of
+/// fs/proc/base.c has it of who holds the directory.
+pub(crate) fn or_gone(context: &Context, node: Node, errno: Errno) -> Errno {
+    let Node::Process { pid, .. } = node else {
+        return errno;
+    };
+    let is_gone = || match context.guest_proc() {
+        Ok(proc) => host::status(&*proc, &pid.to_string()).is_err(),
+        Err(_) => true,
+    };
+    if matches!(errno, Errno::ENOENT | Errno::EACCES) && is_gone() {
+        Errno::ESRCH
+    } else {
+        errno
+    }
+}
+
+/// As many as Linux has, which counts threads in the directory of tasks and a fixed number of directories in others.
+fn links(proc: impl AsFd, node: (u32, u32), entry: &Entry, itself: &FileStat) -> u32 {
+    let count = |status: &FileStat| u32::try_from(status.st_nlink).unwrap_or(2);
+    match entry.source {
+        Source::Directory if entry.name == "task" => {
+            let path = format!("{}/task", directory(node.0, node.1));
+            host::status(proc, &path).map_or(2, |status| count(&status))
+        }
+        Source::Directory if entry.name.is_empty() => count(itself),
+        Source::Directory | Source::Network => 2,
+        _ => 1,
+    }
+}
+
 pub(crate) fn attributes(context: &Context, node: Node) -> Result<Attributes, Errno> {
     let proc = context.guest_proc().map_err(gone)?;
     match node {
@@ -167,7 +211,7 @@ pub(crate) fn attributes(context: &Context, node: Node) -> Result<Attributes, Er
             tid,
             entry: index,
         } => {
-            host::status(&*proc, &directory(pid, tid)).map_err(gone)?;
+            let status = host::status(&*proc, &directory(pid, tid)).map_err(gone)?;
             let entry = entry(index)?;
             let owner = access::rights(context, pid)?;
             let kind = match entry.source {
@@ -177,8 +221,10 @@ pub(crate) fn attributes(context: &Context, node: Node) -> Result<Attributes, Er
             };
             // The directory always belongs to the process, its content only while it is dumpable.
             let mut attributes = owned_by(&owner, index == 0, node, kind | entry.mode, context);
+            attributes.links = links(&*proc, (pid, tid), entry, &status);
             attributes.valid = match entry.mode & 0o4 {
                 _ if index == 0 => Validity::WALK,
+                _ if entry.name == "task" => Validity::OWNED,
                 0 => Validity::OWNED,
                 _ => Validity::PUBLIC,
             };

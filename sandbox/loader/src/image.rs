@@ -1,8 +1,9 @@
-//! Mapping an ELF file the way the kernel would, elf(5).
+//! Mapping an ELF file the way the kernel would, elf(5). A program that cannot be mapped ends by a fault, as under Linux, whose
+//! execve(2) has no caller any more by then.
 
 use crate::system::{
     MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, PAGE, PROT_EXEC, PROT_NONE,
-    PROT_READ, PROT_WRITE, SYS_MMAP, SYS_MUNMAP, SYS_PREAD64, die, memset, page_down, page_up,
+    PROT_READ, PROT_WRITE, SYS_MMAP, SYS_MUNMAP, SYS_PREAD64, TASK_SIZE, fault, memset, page_down, page_up,
     syscall,
 };
 
@@ -37,6 +38,16 @@ pub(crate) struct ProgramHeader {
     filesz: u64,
     memsz: u64,
     align: u64,
+}
+
+impl ProgramHeader {
+    /// What load_elf_binary() of fs/binfmt_elf.c asks of a segment, wherever it comes to lie.
+    fn fits(&self) -> bool {
+        self.filesz <= self.memsz
+            && self.memsz <= TASK_SIZE
+            && self.vaddr <= TASK_SIZE - self.memsz
+            && self.vaddr < TASK_SIZE
+    }
 }
 
 const PT_LOAD: u32 = 1;
@@ -96,7 +107,7 @@ fn read_at(fd: i32, buffer: *mut u8, length: usize, offset: u64) {
         )
     };
     if count != length as i64 {
-        die(b"caisson loader: short read of ELF headers\n");
+        fault();
     }
 }
 
@@ -126,7 +137,7 @@ fn reserve(span: u64, align: u64, hint: u64) -> u64 {
         0,
     );
     if failed(at) {
-        die(b"caisson loader: no address space for the program\n");
+        fault();
     }
     let at = at as u64;
     let start = (at + slack) & !(align - 1);
@@ -162,7 +173,7 @@ pub(crate) fn load(fd: i32, hint: u64) -> Image {
     let count = header.phnum as usize;
     if count == 0 || count > MAX_HEADERS || header.phentsize as usize != size_of::<ProgramHeader>()
     {
-        die(b"caisson loader: program headers out of range\n");
+        fault();
     }
     // SAFETY: single-threaded; the previous image's headers are not used any more.
     let headers = unsafe { &mut (&mut *(&raw mut HEADERS))[..count] };
@@ -176,6 +187,9 @@ pub(crate) fn load(fd: i32, hint: u64) -> Image {
 
     let (mut low, mut high, mut align) = (u64::MAX, 0u64, PAGE);
     for segment in headers.iter().filter(|h| h.kind == PT_LOAD) {
+        if !segment.fits() {
+            fault();
+        }
         low = low.min(page_down(segment.vaddr));
         high = high.max(page_up(segment.vaddr.wrapping_add(segment.memsz)));
         if segment.align.is_power_of_two() && segment.align > align && segment.align <= 1 << 30 {
@@ -183,7 +197,7 @@ pub(crate) fn load(fd: i32, hint: u64) -> Image {
         }
     }
     if low >= high {
-        die(b"caisson loader: nothing to load\n");
+        fault();
     }
     let bias = if header.kind == ET_DYN {
         reserve(high - low, align, hint).wrapping_sub(low)
@@ -197,7 +211,7 @@ pub(crate) fn load(fd: i32, hint: u64) -> Image {
             0,
         );
         if at != low as i64 {
-            die(b"caisson loader: address range of the program is taken\n");
+            fault();
         }
         0
     };
@@ -248,7 +262,7 @@ fn load_segment(fd: i32, segment: &ProgramHeader, image: &mut Image, phoff: u64)
     if segment.filesz != 0 {
         let in_page = address - start;
         if segment.offset < in_page {
-            die(b"caisson loader: segment offset does not fit its address\n");
+            fault();
         }
         let at = map(
             start,
@@ -259,7 +273,7 @@ fn load_segment(fd: i32, segment: &ProgramHeader, image: &mut Image, phoff: u64)
             segment.offset - in_page,
         );
         if failed(at) {
-            die(b"caisson loader: cannot map a segment\n");
+            fault();
         }
         zero_from = page_up(file_end);
         if memory_end > file_end && protection & 2 != 0 && file_end & (PAGE - 1) != 0 {
@@ -279,7 +293,7 @@ fn load_segment(fd: i32, segment: &ProgramHeader, image: &mut Image, phoff: u64)
             0,
         );
         if failed(at) {
-            die(b"caisson loader: cannot map zero pages of a segment\n");
+            fault();
         }
     }
 }

@@ -4,7 +4,7 @@
 use crate::Answer;
 use crate::image::{Image, ProgramHeader};
 use crate::plan::{INLINE_STRINGS, PLAN_NR, Plan};
-use crate::system::{PAGE, SYS_PRCTL, die, memcpy, page_down, syscall};
+use crate::system::{PAGE, SYS_PRCTL, die, fault, memcpy, page_down, syscall};
 
 const AT_NULL: u64 = 0;
 const AT_PHDR: u64 = 3;
@@ -209,6 +209,10 @@ pub(crate) fn build_stack(
         )
     } != 0
     {
+        if program.code_end == 0 {
+            // The kernel wants to be told of code; the program would end the same way at its first instruction.
+            fault();
+        }
         die(b"caisson loader: PR_SET_MM_MAP failed\n");
     }
     stack

@@ -3,6 +3,8 @@
 use core::arch::asm;
 
 pub(crate) const PAGE: u64 = 4096;
+/// Where addresses of programs end, with four levels of page tables, asm/page_64.h.
+pub(crate) const TASK_SIZE: u64 = (1 << 47) - PAGE;
 
 pub(crate) const SYS_WRITE: u64 = 1;
 pub(crate) const SYS_CLOSE: u64 = 3;
@@ -39,6 +41,12 @@ pub(crate) unsafe fn syscall(number: u64, a: u64, b: u64, c: u64, d: u64, e: u64
         );
     }
     result
+}
+
+/// End by SIGSEGV, as Linux ends a program that it could not load, whether or not that signal is ignored or blocked.
+pub(crate) fn fault() -> ! {
+    // SAFETY: an instruction that no program may execute; the kernel ends the process.
+    unsafe { asm!("hlt", options(noreturn, nomem, nostack)) }
 }
 
 pub(crate) fn die(message: &[u8]) -> ! {

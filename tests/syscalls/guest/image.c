@@ -421,6 +421,41 @@ static void crafted_programs(void) {
     tries("interpreter_without_name", "/work/no-name", plain, environment);
 }
 
+/* The same program with one number changed, in its first segment unless `at` says otherwise. */
+static void misfit(const char *tag, uint16_t type, size_t at, uint64_t value) {
+    craft("/work/misfit", PF_R | PF_W, PT_NULL);
+    int fd = open("/work/misfit", O_WRONLY);
+    pwrite(fd, &type, sizeof type, offsetof(struct crafted, header.e_type));
+    if (at) pwrite(fd, &value, sizeof value, (off_t)at);
+    close(fd);
+    tries(tag, "/work/misfit", plain, environment);
+}
+
+static void misfits(void) {
+    size_t first = offsetof(struct crafted, segments), second = first + sizeof(Elf64_Phdr);
+    misfit("fits", ET_EXEC, 0, 0);
+    misfit("unaligned_offset", ET_EXEC, first + offsetof(Elf64_Phdr, p_offset), 1);
+    misfit("beyond_the_end", ET_DYN, first + offsetof(Elf64_Phdr, p_vaddr), 0xfffffffffffff000UL - sizeof(struct crafted));
+    misfit("beyond_user_space", ET_EXEC, second + offsetof(Elf64_Phdr, p_vaddr), 0x7ffffffff000UL);
+    misfit("too_large", ET_EXEC, second + offsetof(Elf64_Phdr, p_memsz), 0x7fffffff0000UL);
+    misfit("larger_in_file", ET_EXEC, first + offsetof(Elf64_Phdr, p_memsz), 1);
+    misfit("nothing", ET_DYN, first + offsetof(Elf64_Phdr, p_type), PT_NOTE);
+    craft("/work/empty", PF_R | PF_W, PT_NULL);
+    int fd = open("/work/empty", O_WRONLY);
+    pwrite(fd, &(uint32_t){PT_NOTE}, 4, (off_t)first);
+    pwrite(fd, &(uint32_t){PT_NOTE}, 4, (off_t)second);
+    close(fd);
+    tries("no_segment", "/work/empty", plain, environment);
+    misfit("first_page", ET_EXEC, second + offsetof(Elf64_Phdr, p_vaddr), 0);
+    misfit("no_room", ET_DYN, second + offsetof(Elf64_Phdr, p_vaddr), 0x7f0000000000UL);
+    signal(SIGSEGV, SIG_IGN);
+    misfit("ignored", ET_EXEC, first + offsetof(Elf64_Phdr, p_offset), 1);
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    misfit("blocked", ET_EXEC, first + offsetof(Elf64_Phdr, p_offset), 1);
+}
+
 FAMILY(image) {
     SECTION(interpreters);
     SECTION(headers);
@@ -431,4 +466,5 @@ FAMILY(image) {
     SECTION(shared_table);
     SECTION(at_descriptors);
     SECTION(crafted_programs);
+    SECTION(misfits);
 }

@@ -6,7 +6,6 @@ use rustix::io::Errno;
 const MACHINE: u16 = 62;
 const ET_EXEC: u16 = 2;
 const ET_DYN: u16 = 3;
-const PT_LOAD: u32 = 1;
 const PT_INTERP: u32 = 3;
 const HEADER_BYTES: usize = 64;
 const PROGRAM_HEADER_BYTES: usize = 56;
@@ -61,39 +60,21 @@ pub fn headers(start: &[u8]) -> Result<Headers, Errno> {
     }
 }
 
-/// The interpreter named in the program headers, if any. `ENOEXEC` for headers that cannot be loaded.
+/// The interpreter named in the program headers, if any. `ENOEXEC` for a name that cannot be one. What segments there are is
+/// for the loader to see, as Linux looks at them when there is no way back.
 pub fn interpreter(table: &[u8]) -> Result<Option<Interpreter>, Errno> {
-    let mut found = None;
-    let mut loadable = false;
     for header in table.chunks_exact(PROGRAM_HEADER_BYTES) {
-        let kind = u32::from_le_bytes(number(header, 0)?);
-        let offset = u64::from_le_bytes(number(header, 8)?);
-        let file_bytes = u64::from_le_bytes(number(header, 32)?);
-        let memory_bytes = u64::from_le_bytes(number(header, 40)?);
-        match kind {
-            PT_LOAD => {
-                loadable = true;
-                if file_bytes > memory_bytes {
-                    return Err(Errno::INVAL);
-                }
-            }
-            PT_INTERP if found.is_none() => {
-                if !(2..=MAX_INTERPRETER).contains(&file_bytes) {
-                    return Err(Errno::NOEXEC);
-                }
-                found = Some(Interpreter {
-                    offset,
-                    length: file_bytes,
-                });
-            }
-            _ => {}
+        if u32::from_le_bytes(number(header, 0)?) != PT_INTERP {
+            continue;
         }
+        let length = u64::from_le_bytes(number(header, 32)?);
+        if !(2..=MAX_INTERPRETER).contains(&length) {
+            return Err(Errno::NOEXEC);
+        }
+        let offset = u64::from_le_bytes(number(header, 8)?);
+        return Ok(Some(Interpreter { offset, length }));
     }
-    if loadable {
-        Ok(found)
-    } else {
-        Err(Errno::NOEXEC)
-    }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 #include "guest.h"
 
 #include <arpa/inet.h>
+#include <linux/filter.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
 #include <net/if.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
@@ -494,6 +497,100 @@ static void interface_queries(void) {
     T("unknown", ioctl, inet, 0x89ff0, room);
 }
 
+/* The datagram that was sent to `port` on lo, among what else passes there. */
+static void frame(const char *tag, int fd, int header, unsigned short port) {
+    unsigned char bytes[256];
+    for (int i = 0; i < 50; i++) {
+        struct sockaddr_ll from = {0};
+        socklen_t length = sizeof from;
+        ssize_t n = recvfrom(fd, bytes, sizeof bytes, 0, (void *)&from, &length);
+        if (n <= 0) break;
+        struct udphdr *datagram = (void *)(bytes + header + 20);
+        if (n < header + 28 || bytes[header + 9] != IPPROTO_UDP || ntohs(datagram->dest) != port || from.sll_pkttype != PACKET_OUTGOING) continue;
+        say("recvfrom", tag, "n=%zd text=%.4s family=%d protocol=%#x hatype=%d kind=%d halen=%d len=%u", n, bytes + header + 28, from.sll_family, ntohs(from.sll_protocol), from.sll_hatype, from.sll_pkttype, from.sll_halen, length);
+        return;
+    }
+    say("recvfrom", tag, "nothing %s", errname(errno));
+}
+
+static void packets(void) {
+    T("packet_stream", socket, AF_PACKET, SOCK_STREAM, 0);
+    T("packet_none", socket, AF_PACKET, 0, 0);
+    T("packet_type", socket, AF_PACKET, 11, 0);
+    T("packet_pair", socketpair, AF_PACKET, SOCK_RAW, 0, (int[2]){0});
+    int raw = (int)TOK("packet_raw", socket, AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
+    int cooked = (int)TOK("packet_dgram", socket, AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (raw < 0) return;
+    fcntl(cooked, F_SETFL, 0);
+    struct sockaddr_ll place = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex("lo")};
+    struct sockaddr_ll name = {0};
+    socklen_t length = sizeof name;
+    T("packet_short", bind, raw, &place, 8);
+    T("packet_raw", bind, raw, &place, sizeof place);
+    T("packet_dgram", bind, cooked, &place, sizeof place);
+    place.sll_ifindex = 9999;
+    T("packet_nodev", bind, cooked, &place, sizeof place);
+    place.sll_ifindex = (int)if_nametoindex("lo");
+    T("packet_dgram", bind, cooked, &place, sizeof place);
+    T("packet", getsockname, raw, &name, &length);
+    say("getsockname", "packet", "len=%u family=%d protocol=%#x lo=%d hatype=%d halen=%d", length, name.sll_family, ntohs(name.sll_protocol), name.sll_ifindex == place.sll_ifindex, name.sll_hatype, name.sll_halen);
+    T("packet", getpeername, raw, &name, &length);
+    T("packet", connect, raw, &place, sizeof place);
+    T("packet", listen, raw, 1);
+    struct timeval limit = {2, 0};
+    setsockopt(raw, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(cooked, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    int udp = socket(AF_INET, SOCK_DGRAM, 0), receiver = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in to = four(7810);
+    bind(receiver, (void *)&to, sizeof to);
+    sendto(udp, "text", 4, 0, (void *)&to, sizeof to);
+    frame("packet_raw", raw, 14, 7810);
+    frame("packet_dgram", cooked, 0, 7810);
+    /* A datagram of our own making, with and without its frame. */
+    struct { unsigned char ethernet[14]; unsigned char ip[20]; struct udphdr head; char data[4]; } __attribute__((packed)) made = {
+        .ethernet = {[12] = 8},
+        .ip = {0x45, 0, 0, 32, 0, 0, 0, 0, 64, IPPROTO_UDP, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1},
+        .head = {{{htons(7811), htons(7810), htons(12), 0}}}, .data = "made"};
+    unsigned sum = 0;
+    for (size_t i = 0; i < 20; i += 2) sum += (unsigned)(made.ip[i] << 8 | made.ip[i + 1]);
+    while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+    made.ip[10] = (unsigned char)(~sum >> 8);
+    made.ip[11] = (unsigned char)~sum;
+    T("packet_raw", sendto, raw, &made, sizeof made, 0, &place, sizeof place);
+    frame("packet_raw_sent", cooked, 0, 7810);
+    place.sll_protocol = htons(ETH_P_IP);
+    place.sll_halen = 6;
+    T("packet_dgram", sendto, cooked, made.ip, sizeof made - 14, 0, &place, sizeof place);
+    frame("packet_dgram_sent", raw, 14, 7810);
+    struct iovec part = {made.ip, sizeof made - 14};
+    struct msghdr message = {&place, sizeof place, &part, 1, NULL, 0, 0};
+    T("packet", sendmsg, cooked, &message, 0);
+    frame("packet_message_sent", raw, 14, 7810);
+    T("packet_runt", sendto, raw, &made, 5, 0, &place, sizeof place);
+    struct tpacket_stats statistics = {0};
+    length = sizeof statistics;
+    T("packet_statistics", getsockopt, raw, SOL_PACKET, PACKET_STATISTICS, &statistics, &length);
+    say("getsockopt", "packet_statistics", "len=%u some=%d", length, statistics.tp_packets > 0);
+    static const int flags[] = {PACKET_AUXDATA, PACKET_ORIGDEV, PACKET_IGNORE_OUTGOING};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        set("packet", raw, SOL_PACKET, flags[i], &(int){1}, 4);
+        query("packet", raw, SOL_PACKET, flags[i]);
+    }
+    set("packet", raw, SOL_PACKET, 99, &(int){1}, 4);
+    query("packet", raw, SOL_PACKET, 99);
+    T("packet", mmap, NULL, 4096, PROT_READ, MAP_SHARED, raw, 0);
+    /* What is refused: see departures. */
+    struct tpacket_req ring = {4096, 1, 2048, 2};
+    T("packet_ring", setsockopt, raw, SOL_PACKET, PACKET_RX_RING, &ring, sizeof ring);
+    T("packet_fanout", setsockopt, raw, SOL_PACKET, PACKET_FANOUT, &(int){1}, 4);
+    T("packet_vnet", setsockopt, cooked, SOL_PACKET, PACKET_VNET_HDR, &(int){1}, 4);
+    struct packet_mreq everything = {place.sll_ifindex, PACKET_MR_PROMISC, 0, {0}};
+    T("packet_promiscuous", setsockopt, cooked, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &everything, sizeof everything);
+    struct sock_filter all = BPF_STMT(BPF_RET | BPF_K, 0xffff);
+    struct sock_fprog program = {1, &all};
+    T("packet_filter", setsockopt, cooked, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
 FAMILY(inet) {
     SECTION(socket_queries);
     SECTION(protocol_queries);
@@ -501,6 +598,7 @@ FAMILY(inet) {
     SECTION(protocol_changes);
     SECTION(kinds);
     SECTION(raw);
+    SECTION(packets);
     SECTION(addresses);
     SECTION(streams);
     SECTION(datagrams);

@@ -42,6 +42,9 @@ const fn departure(
 
 const ZEROCOPY: &str = "memory of the network is not mapped into guests";
 
+const RINGS: &str = "memory shared with the kernel, and what else of packet sockets has had holes, is not for guests";
+const FILTERS: &str = "a guest's program is not compiled into the host kernel";
+
 const MEMORY: &str = "numa_maps is there whether or not the host has it";
 
 const DEPARTURES: &[Departure] = &[
@@ -68,6 +71,31 @@ const DEPARTURES: &[Departure] = &[
         "inet::getsockopt.tcp_6_35",
         Some("ret=-1 errno=ENOPROTOOPT"),
         ZEROCOPY,
+    ),
+    departure(
+        "inet::setsockopt.packet_ring",
+        Some("ret=-1 errno=ENOPROTOOPT"),
+        RINGS,
+    ),
+    departure(
+        "inet::setsockopt.packet_fanout",
+        Some("ret=-1 errno=ENOPROTOOPT"),
+        RINGS,
+    ),
+    departure(
+        "inet::setsockopt.packet_vnet",
+        Some("ret=-1 errno=ENOPROTOOPT"),
+        RINGS,
+    ),
+    departure(
+        "inet::setsockopt.packet_promiscuous",
+        Some("ret=-1 errno=ENOPROTOOPT"),
+        RINGS,
+    ),
+    departure(
+        "inet::setsockopt.packet_filter",
+        Some("ret=-1 errno=EPERM"),
+        FILTERS,
     ),
     departure("inet::getsockopt.tcp_6_35#2", None, ZEROCOPY),
     departure("process::waitid.exited", None, HOST_USER),

@@ -15,6 +15,7 @@ mod identity;
 mod message;
 mod netlink;
 mod options;
+mod packet;
 mod peer;
 mod send;
 

@@ -76,7 +76,7 @@ fn permitted(
     protocol: i32,
 ) -> Result<(), Errno> {
     match family {
-        libc::AF_UNIX | libc::AF_INET | libc::AF_INET6 => {}
+        libc::AF_UNIX | libc::AF_INET | libc::AF_INET6 | libc::AF_PACKET => {}
         _ => return Err(Errno::AFNOSUPPORT),
     }
     if !(0..TYPES).contains(&kind) {
@@ -84,6 +84,9 @@ fn permitted(
     }
     if family == libc::AF_UNIX {
         return Ok(());
+    }
+    if family == libc::AF_PACKET {
+        return packets(credentials, kind);
     }
     if !(0..IPPROTO_MAX).contains(&protocol) {
         return Err(Errno::INVAL);
@@ -100,6 +103,16 @@ fn permitted(
             Err(Errno::PERM)
         }
         (libc::SOCK_STREAM | libc::SOCK_DGRAM | libc::SOCK_RAW, _) => Err(Errno::PROTONOSUPPORT),
+        _ => Err(Errno::SOCKTNOSUPPORT),
+    }
+}
+
+/// Which protocol a socket of AF_PACKET takes is a number of Ethernet's, in the order of the network: any will do.
+fn packets(credentials: &Credentials, kind: i32) -> Result<(), Errno> {
+    match kind {
+        _ if !credentials.can(Capability::NetRaw) => Err(Errno::PERM),
+        libc::SOCK_RAW | libc::SOCK_DGRAM => Ok(()),
+        // SOCK_PACKET as well, which nobody has needed since Linux 2.2.
         _ => Err(Errno::SOCKTNOSUPPORT),
     }
 }
@@ -133,7 +146,7 @@ mod tests {
     fn families_that_reach_the_hosts_configuration_do_not_exist() {
         let mighty = with(u64::MAX);
         for family in [
-            libc::AF_PACKET,
+            libc::AF_XDP,
             libc::AF_VSOCK,
             libc::AF_ALG,
             libc::AF_BLUETOOTH,
@@ -146,6 +159,23 @@ mod tests {
                 "{family}"
             );
         }
+    }
+
+    #[test]
+    fn packets_are_for_those_who_may() {
+        let packet =
+            |credentials: &Credentials, kind| permitted(credentials, libc::AF_PACKET, kind, 0x300);
+        let raw = with(Capability::NetRaw.bit());
+        assert_eq!(packet(&raw, libc::SOCK_RAW), Ok(()));
+        assert_eq!(packet(&raw, libc::SOCK_DGRAM), Ok(()));
+        assert_eq!(packet(&raw, 10), Err(Errno::SOCKTNOSUPPORT), "SOCK_PACKET");
+        assert_eq!(packet(&raw, libc::SOCK_STREAM), Err(Errno::SOCKTNOSUPPORT));
+        assert_eq!(packet(&raw, TYPES), Err(Errno::INVAL));
+        assert_eq!(
+            packet(&with(!Capability::NetRaw.bit()), libc::SOCK_RAW),
+            Err(Errno::PERM)
+        );
+        assert_eq!(packet(&with(0), libc::SOCK_STREAM), Err(Errno::PERM));
     }
 
     #[test]

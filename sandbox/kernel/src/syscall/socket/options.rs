@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::connect::socket_of;
 use super::netlink;
+use super::packet::{self, SOL_PACKET};
 use super::peer::{self, Peer};
 use crate::call::Call;
 use crate::reply::Reply;
@@ -50,6 +51,7 @@ pub fn setsockopt(call: &mut Call<'_>) -> Result<Reply, Errno> {
         (SOL_RAW, ICMP_FILTER | IPV6_CHECKSUM) | (SOL_ICMPV6, ICMPV6_FILTER) => {
             set_for_guest(call, socket.as_fd(), length)
         }
+        (SOL_PACKET, name) if packet::may_set(name) => set_for_guest(call, socket.as_fd(), length),
         (level, name) if is_privileged(level, name) => set_for_guest(call, socket.as_fd(), length),
         (SOL_NETLINK, _) if netlink::is_guests(socket.as_fd()) => {
             netlink::set_option(call, socket.as_fd(), call.int(2), length).map(|()| Reply::ZERO)
@@ -166,6 +168,7 @@ pub fn getsockopt(call: &mut Call<'_>) -> Result<Reply, Errno> {
         | (option::IPPROTO_IP | option::IPPROTO_IPV6, SO_ORIGINAL_DST) => {
             pass_on(call, socket.as_fd(), room)
         }
+        (SOL_PACKET, name) if packet::may_ask(name) => pass_on(call, socket.as_fd(), room),
         (option::IPPROTO_TCP, name) if option::TCP_RECENT.contains(&name) => {
             pass_on(call, socket.as_fd(), room)
         }

@@ -17,6 +17,7 @@ mod facts;
 mod filter;
 #[doc(hidden)]
 pub mod fuzzing;
+mod ignored;
 mod ipc;
 mod kernel;
 mod mounts;

@@ -5,7 +5,6 @@
 //! signals of parked threads and interrupts both the worker and the guest's call.
 
 use std::collections::HashMap;
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::call::Call;
+use crate::ignored::Signals;
 use crate::kernel::Kernel;
 use crate::reply::Reply;
 use crate::servant::Servant;
@@ -173,7 +173,8 @@ fn watch_signals(kernel: &Arc<Kernel>) {
 fn check_one(kernel: &Kernel, waiting: &Waiting) {
     let gone = !waiting.transport.still_waits(&waiting.incoming);
     let worker = waiting.worker.load(Ordering::Acquire);
-    if !gone && !signal_pending(kernel, waiting.incoming.tid) {
+    let signals = Signals::of(&kernel.host_proc, waiting.incoming.tid);
+    if !gone && !signals.is_some_and(|signals| signals.is_due()) {
         if worker != 0 && (waiting.due)() {
             caisson_sys::signal::wake_thread(worker);
         }
@@ -218,19 +219,4 @@ impl Parked {
             self.end_one(&waiting, waiting.transport.still_waits(&waiting.incoming));
         }
     }
-}
-
-/// Whether an unblocked signal waits for the thread, from `/proc/TID/status`.
-fn signal_pending(kernel: &Kernel, tid: i32) -> bool {
-    let Ok(text) = crate::task::read_proc(kernel.host_proc.as_fd(), &format!("{tid}/status"))
-    else {
-        return false;
-    };
-    let mask = |name: &str| {
-        text.lines()
-            .find_map(|line| line.strip_prefix(name))
-            .and_then(|value| u64::from_str_radix(value.trim(), 16).ok())
-            .unwrap_or(0)
-    };
-    (mask("SigPnd:") | mask("ShdPnd:")) & !mask("SigBlk:") & !mask("SigIgn:") != 0
 }

@@ -54,27 +54,32 @@ pub fn seize(tid: i32) -> Result<(), Errno> {
 
 /// Wait for the next event of any thread that the calling one traces. `EINTR`; `ECHILD` when there is none.
 pub fn wait_any() -> Result<(i32, Event), Errno> {
-    wait(-1)
+    wait(-1, 0)?.ok_or(Errno::CHILD)
+}
+
+/// The same without waiting: `None` when there is no event now, or nobody to tell of one.
+pub fn look_any() -> Option<(i32, Event)> {
+    wait(-1, libc::WNOHANG).ok().flatten()
 }
 
 /// Wait for the next event of this thread.
 pub fn wait_for(tid: i32) -> Result<Event, Errno> {
     loop {
-        match wait(tid) {
-            Ok((_, event)) => return Ok(event),
-            Err(Errno::INTR) => {}
+        match wait(tid, 0) {
+            Ok(Some((_, event))) => return Ok(event),
+            Ok(None) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-fn wait(tid: i32) -> Result<(i32, Event), Errno> {
+fn wait(tid: i32, options: i32) -> Result<Option<(i32, Event)>, Errno> {
     let mut status = 0;
     // Not for children of the process' other threads: theirs to wait for.
-    let options = libc::__WALL | libc::__WNOTHREAD;
+    let options = libc::__WALL | libc::__WNOTHREAD | options;
     // SAFETY: waitpid writes one int at the pointer, which is live.
     let tid = check(unsafe { libc::waitpid(tid, &raw mut status, options) }.into())? as i32;
-    Ok((tid, decode(tid, status)))
+    Ok((tid != 0).then(|| (tid, decode(tid, status))))
 }
 
 fn decode(tid: i32, status: i32) -> Event {
@@ -157,7 +162,12 @@ pub fn resume(tid: i32, signal: i32) -> Result<(), Errno> {
 
 /// Let it go on to the end of the call that it is in.
 pub fn resume_to_call(tid: i32) -> Result<(), Errno> {
-    request(libc::PTRACE_SYSCALL, tid, 0)
+    resume_to_call_with(tid, 0)
+}
+
+/// Let it go on, with a signal if that is not 0, to the beginning of its next call, or the end of the one that it is in.
+pub fn resume_to_call_with(tid: i32, signal: i32) -> Result<(), Errno> {
+    request(libc::PTRACE_SYSCALL, tid, signal as u64)
 }
 
 /// Let it execute one instruction.

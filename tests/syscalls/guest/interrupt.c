@@ -231,6 +231,102 @@ static void restart(void) {
     all("restart", SA_RESTART);
 }
 
+/* Calls with a time, in milliseconds. */
+enum { WAITS = 400 };
+static struct timespec some_time = {0, WAITS * 1000000};
+
+static long t_epoll(void) {
+    struct epoll_event event;
+    return syscall(SYS_epoll_wait, epoll_create1(0), &event, 1, WAITS);
+}
+static long t_epoll2(void) {
+    struct epoll_event event;
+    return syscall(SYS_epoll_pwait2, epoll_create1(0), &event, 1, &some_time, NULL, 8);
+}
+static long t_sigtimedwait(void) { return syscall(SYS_rt_sigtimedwait, &(uint64_t){1UL << (SIGUSR2 - 1)}, NULL, &some_time, 8); }
+static long t_semtimedop(void) { return syscall(SYS_semtimedop, semaphores, &(struct sembuf){0, -1, 0}, 1, &some_time); }
+static long t_poll(void) { return syscall(SYS_poll, NULL, 0, WAITS); }
+static long t_receive(void) {
+    setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){0, WAITS * 1000}, sizeof(struct timeval));
+    return syscall(SYS_read, pair[0], byte, 1);
+}
+static long t_send(void) {
+    setsockopt(filled[0], SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){0, WAITS * 1000}, sizeof(struct timeval));
+    return syscall(SYS_write, filled[0], byte, 1);
+}
+
+/* Without a time: what is waited for comes, after some of the signals. */
+static int comes_late(void) {
+    int ends[2];
+    if (pipe(ends)) _exit(1);
+    if (fork() == 0) {
+        millis(WAITS);
+        if (write(ends[1], "x", 1) != 1) _exit(1);
+        _exit(0);
+    }
+    return ends[0];
+}
+static long t_endless(void) {
+    struct epoll_event event = {EPOLLIN, {0}};
+    int fd = epoll_create1(0);
+    epoll_ctl(fd, EPOLL_CTL_ADD, comes_late(), &event);
+    return syscall(SYS_epoll_wait, fd, &event, 1, -1);
+}
+static long t_inotify(void) {
+    int fd = inotify_init();
+    inotify_add_watch(fd, "/work/int-lock", IN_OPEN);
+    if (fork() == 0) {
+        millis(WAITS);
+        _exit(open("/work/int-lock", O_RDONLY) < 0);
+    }
+    return syscall(SYS_read, fd, byte, sizeof byte);
+}
+
+static const struct { const char *call, *tag; long (*wait)(void); } timed[] = {
+    {"epoll_wait", "timed", t_epoll}, {"epoll_pwait2", "timed", t_epoll2}, {"rt_sigtimedwait", "timed", t_sigtimedwait},
+    {"semtimedop", "timed", t_semtimedop}, {"poll", "timed", t_poll}, {"read", "timed", t_receive}, {"write", "timed", t_send},
+    {"epoll_wait", "endless", t_endless}, {"read", "inotify_late", t_inotify},
+};
+
+/* Signals that are ignored by default come all the time: a call takes the time that it was given, not less nor for ever. */
+static void ignored_often(void) {
+    prepare();
+    timer_t timer;
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGWINCH};
+    timer_create(CLOCK_MONOTONIC, &event, &timer);
+    timer_settime(timer, 0, &(struct itimerspec){{0, 30000000}, {0, 30000000}}, NULL);
+    for (size_t i = 0; i < sizeof timed / sizeof *timed; i++) {
+        struct timespec begun, ended;
+        clock_gettime(CLOCK_MONOTONIC, &begun);
+        errno = 0;
+        long value = timed[i].wait();
+        int error = errno;
+        clock_gettime(CLOCK_MONOTONIC, &ended);
+        long took = (ended.tv_sec - begun.tv_sec) * 1000 + (ended.tv_nsec - begun.tv_nsec) / 1000000;
+        say(timed[i].call, timed[i].tag, "ret=%ld errno=%s early=%d late=%d", value, errname(value < 0 ? error : 0), took < WAITS - 1, took > WAITS * 4);
+    }
+}
+
+/* Who was there first is served while those that came later make calls without a pause. */
+static void crowded(void) {
+    enum { CROWD = 24, CALLS_OF_OURS = 20 };
+    pid_t children[CROWD];
+    for (int i = 0; i < CROWD; i++) {
+        children[i] = fork();
+        if (children[i] == 0) {
+            alarm(20);
+            for (;;) access("/work/file", R_OK);
+        }
+    }
+    struct timespec begun, ended;
+    clock_gettime(CLOCK_MONOTONIC, &begun);
+    for (int i = 0; i < CALLS_OF_OURS; i++) access("/work/file", R_OK);
+    clock_gettime(CLOCK_MONOTONIC, &ended);
+    for (int i = 0; i < CROWD; i++) kill(children[i], SIGKILL);
+    for (int i = 0; i < CROWD; i++) waitpid(children[i], NULL, 0);
+    say("access", "crowded", "late=%d", ended.tv_sec - begun.tv_sec > 10);
+}
+
 static void ignore(void) {
     prepare();
     /* Signals that nobody handles interrupt nothing: SIGWINCH is ignored unless it is asked for. */
@@ -380,6 +476,8 @@ static void unrestarting(void) {
 FAMILY(interrupt) {
     SECTION(plain);
     SECTION(restart);
+    SECTION(ignored_often);
+    SECTION(crowded);
     SECTION(ignore);
     SECTION(never);
     SECTION(inherited);

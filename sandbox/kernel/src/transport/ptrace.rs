@@ -9,6 +9,8 @@
 
 mod door;
 mod inject;
+mod queue;
+mod repeat;
 mod tracees;
 
 use std::collections::HashMap;
@@ -113,6 +115,21 @@ impl Ptrace {
         }
     }
 
+    /// The oldest event of those that there are.
+    fn next_event(&self) -> Result<(i32, trace::Event), Errno> {
+        let known = lock(&self.tracees).queue.pop();
+        if let Some(event) = known {
+            return Ok(event);
+        }
+        let first = self.desk.wait(trace::wait_any)?;
+        let queue = &mut lock(&self.tracees).queue;
+        queue.push(first.0, first.1);
+        while let Some((tid, event)) = trace::look_any() {
+            queue.push(tid, event);
+        }
+        queue.pop().ok_or(Errno::INTR)
+    }
+
     /// What an event means for the calls that wait.
     fn note(&self, tid: i32, event: trace::Event) {
         match event {
@@ -144,9 +161,7 @@ impl Transport for Ptrace {
         }
         loop {
             self.desk.serve(&mut lock(&self.tracees));
-            let late = lock(&self.tracees).late.pop();
-            let next = late.map_or_else(|| self.desk.wait(trace::wait_any), Ok);
-            let (tid, event) = match next {
+            let (tid, event) = match self.next_event() {
                 Ok(event) => event,
                 Err(Errno::INTR) => continue,
                 // Nobody is left.

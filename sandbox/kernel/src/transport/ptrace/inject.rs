@@ -119,7 +119,7 @@ impl Tracees {
                 // A call that is delivered for a log: let it be made.
                 Event::Call => trace::step(tid, 0)?,
                 event @ (Event::Ended(_) | Event::Executed(_)) => {
-                    self.late.push((tid, event));
+                    self.queue.push(tid, event);
                     return Err(Errno::SRCH);
                 }
                 Event::Signal(_) | Event::CallStop | Event::Made(_) => {

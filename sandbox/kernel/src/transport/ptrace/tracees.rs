@@ -9,6 +9,8 @@ use caisson_sys::trace::{self, Event, Registers};
 use rustix::io::Errno;
 
 use super::door::Door;
+use super::queue::Queue;
+use super::repeat::Repeat;
 use crate::transport::Incoming;
 
 pub(super) const ERESTARTSYS: i64 = 512;
@@ -22,8 +24,7 @@ pub(super) struct Tracees {
     /// Threads that have come before their makers told of them: what they have of those is not known yet.
     newborns: HashSet<i32>,
     calls: u64,
-    /// Events that were met while another was waited for.
-    pub(super) late: Vec<(i32, Event)>,
+    pub(super) queue: Queue,
     /// The host's procfs.
     pub(super) host_proc: OwnedFd,
 }
@@ -50,6 +51,8 @@ pub(super) enum State {
     Interrupted(u64),
     /// Its call was made an exec of the loader. These are its registers, should the exec fail.
     Executing(Box<Registers>),
+    /// A native call with a time of its own is made again.
+    Repeating(Repeat),
 }
 
 /// A thread that is stopped in a call.
@@ -60,6 +63,7 @@ pub(super) struct Held {
     pub(super) place: Place,
     /// Its signal mask, when another is set.
     pub(super) mask: Option<u64>,
+    repeat: Option<Repeat>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +90,7 @@ impl Tracees {
             doors: HashMap::new(),
             newborns: HashSet::new(),
             calls: 0,
-            late: Vec::new(),
+            queue: Queue::default(),
             host_proc,
         }
     }
@@ -99,6 +103,7 @@ impl Tracees {
                 self.release_newborns();
                 return None;
             }
+            Event::Executed(_) => self.release_newborns(),
             Event::Call => return self.called(tid),
             _ => {}
         }
@@ -109,6 +114,9 @@ impl Tracees {
 
     fn pass(&mut self, tid: i32, event: Event) -> Result<(), Errno> {
         self.restart_after_interruption(tid)?;
+        if !matches!(event, Event::CallStop | Event::Signal(_)) {
+            self.end_repeat(tid);
+        }
         match event {
             Event::Ended(_) | Event::Call => Ok(()),
             Event::Made(new) => {
@@ -133,6 +141,7 @@ impl Tracees {
                 self.doors.insert(tid, Door::default());
                 trace::resume(tid, 0)
             }
+            Event::CallStop if self.repeats(tid)? => Ok(()),
             Event::CallStop => self.behind_exec(tid),
             Event::Trap if !self.threads.contains_key(&tid) => {
                 self.newborns.insert(tid);
@@ -140,7 +149,7 @@ impl Tracees {
             }
             Event::Trap => trace::resume(tid, 0),
             Event::GroupStop => trace::listen(tid),
-            Event::Signal(signal) => trace::resume(tid, signal),
+            Event::Signal(signal) => self.signalled(tid, signal),
         }
     }
 
@@ -161,12 +170,14 @@ impl Tracees {
     fn called(&mut self, tid: i32) -> Option<Incoming> {
         let user = trace::registers(tid).ok()?;
         self.calls += 1;
+        let repeat = self.end_repeat(tid);
         let tracee = self.threads.entry(tid).or_default();
         tracee.state = State::Waiting(Held {
             id: self.calls,
             registers: user,
             place: Place::Entry,
             mask: None,
+            repeat,
         });
         Some(Incoming {
             id: self.calls,
@@ -225,7 +236,7 @@ impl Tracees {
         self.rearm(tid)?;
         let held = self.take(tid)?;
         restore_mask(tid, &held)?;
-        trace::resume(tid, 0)
+        self.go_on_repeating(tid, held.repeat)
     }
 
     /// Let the host make it, a clone(2), with these flags.

@@ -1,6 +1,7 @@
 //! Changes of mounts that exist, and their end.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use caisson_sys::mount_attributes::{self, Attributes, Reach};
 use caisson_sys::path::set_cwd;
@@ -177,6 +178,26 @@ pub(super) fn unmount(
     Ok(Reply::ZERO)
 }
 
+/// So often processes that have ended are looked for where a mount is busy.
+const LOOKS: usize = 3;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
+
+/// A process that has ended may hold the mount here a moment longer than for its parent, which has waited for it.
+fn unmount_once_free(call: &Call<'_>, name: &[u8], flags: UnmountFlags) -> Result<(), Errno> {
+    for _ in 0..LOOKS {
+        match rustix::mount::unmount(name, flags) {
+            Err(Errno::BUSY) => call.kernel.forget_the_dead(),
+            result => return result,
+        }
+        match rustix::mount::unmount(name, flags) {
+            // Another thread may be looking after it.
+            Err(Errno::BUSY) => std::thread::sleep(BETWEEN_LOOKS),
+            result => return result,
+        }
+    }
+    Err(Errno::BUSY)
+}
+
 /// Unmount what is at a path. The mount is named by its directory's parent, because an open descriptor of it makes it
 /// busy; a directory that something is mounted on cannot be renamed meanwhile, and other mounts wait.
 fn take_off(
@@ -204,12 +225,7 @@ fn take_off(
     }
     set_cwd(parent.as_fd())?;
     let plain = UnmountFlags::NOFOLLOW;
-    let mut done = rustix::mount::unmount(name, flags | plain);
-    if done == Err(Errno::BUSY) {
-        // By whom the caller may have waited for already.
-        call.kernel.forget_the_dead();
-        done = rustix::mount::unmount(name, flags | plain);
-    }
+    let done = unmount_once_free(call, name, flags | plain);
     let made = call.kernel.mounts().made(id);
     let covered = made.is_some_and(|made| made.covered);
     if done != Err(Errno::BUSY) || !covered || flags | plain != plain || has_use(call, path)? {

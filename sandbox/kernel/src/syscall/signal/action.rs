@@ -36,8 +36,14 @@ fn note(call: &Call<'_>, signal: u64, [handler, flags]: Action) {
     guard(call);
 }
 
-/// Calls of threads whose program or handlers are about to go: a shell's child would be guarded for nothing.
-const LAST: [u32; 4] = [nr::rt_sigaction, nr::execve, nr::execveat, nr::exit];
+/// Calls of threads whose program or handlers are about to go, or gone: a shell's child would be guarded for nothing.
+const LAST: [u32; 5] = [
+    nr::rt_sigaction,
+    nr::execve,
+    nr::execveat,
+    nr::loader_plan,
+    nr::exit,
+];
 
 /// The thread may be another one than that which has set the handlers, or their heir.
 pub fn guard_caller(call: &Call<'_>) {

@@ -25,6 +25,7 @@ mod namespaces;
 mod net;
 mod park;
 pub mod proc;
+mod repeat;
 mod reply;
 mod servant;
 mod serve;

@@ -178,15 +178,15 @@ static void prepare(void) {
         int fd = open("/work/int-lock", O_RDWR);
         flock(fd, LOCK_EX);
         fcntl(fd, F_SETLK, &(struct flock){F_WRLCK, SEEK_SET, 0, 0, 0});
-        millis(1500);
+        millis(3000);
         _exit(0);
     }
     millis(100);
 }
 
-static void wait_once(size_t index, int flags, struct outcome *outcome) {
+static void wait_once(size_t index, void (*handler)(int), int flags, struct outcome *outcome) {
     struct sigaction action = {0};
-    action.sa_handler = on_first;
+    action.sa_handler = handler;
     action.sa_flags = flags;
     sigaction(SIGUSR1, &action, NULL);
     action.sa_handler = on_second;
@@ -202,13 +202,13 @@ static void wait_once(size_t index, int flags, struct outcome *outcome) {
     *outcome = (struct outcome){value, errno, first, second};
 }
 
-static void all(const char *how, int flags) {
+static void all(const char *how, void (*handler)(int), int flags) {
     struct outcome *outcomes = mmap(NULL, sizeof *outcomes * CALLS, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t children[CALLS];
     for (size_t i = 0; i < CALLS; i++) {
         children[i] = fork();
         if (children[i] == 0) {
-            wait_once(i, flags, &outcomes[i]);
+            wait_once(i, handler, flags, &outcomes[i]);
             _exit(0);
         }
     }
@@ -223,12 +223,18 @@ static void all(const char *how, int flags) {
 
 static void plain(void) {
     prepare();
-    all("plain", 0);
+    all("plain", on_first, 0);
 }
 
 static void restart(void) {
     prepare();
-    all("restart", SA_RESTART);
+    all("restart", on_first, SA_RESTART);
+}
+
+/* Signals that are ignored, and then one that is not: only that one ends a call. */
+static void ignored(void) {
+    prepare();
+    all("ignored", SIG_IGN, 0);
 }
 
 /* Calls with a time, in milliseconds. */
@@ -476,6 +482,7 @@ static void unrestarting(void) {
 FAMILY(interrupt) {
     SECTION(plain);
     SECTION(restart);
+    SECTION(ignored);
     SECTION(ignored_often);
     SECTION(crowded);
     SECTION(ignore);

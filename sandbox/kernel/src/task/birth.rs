@@ -41,7 +41,6 @@ pub struct Birth {
     pub credentials: Arc<Credentials>,
     pub fs: InheritedFs,
     pub exe: Option<Arc<Executable>>,
-    pub no_new_privs: bool,
     pub dumpable: bool,
     /// Signals whose handlers do not restart calls.
     pub unrestarting: u64,
@@ -70,7 +69,6 @@ impl Birth {
             credentials: thread.credentials(),
             fs,
             exe: lock(&process.exe).clone(),
-            no_new_privs: process.no_new_privs(),
             dumpable: process.is_dumpable(),
             unrestarting: process.unrestarting.load(Ordering::Acquire),
             uts: spaces.uts,
@@ -99,7 +97,7 @@ impl Birth {
         let uts = |birth: &Birth| birth.uts.as_ref().map(Arc::as_ptr);
         let net = |birth: &Birth| birth.net.as_ref().map(Arc::as_ptr);
         let rest = |birth: &Birth| {
-            let flags = (birth.no_new_privs, birth.dumpable, birth.once);
+            let flags = (birth.dumpable, birth.once);
             (
                 flags,
                 birth.unrestarting,
@@ -274,7 +272,6 @@ mod tests {
                 mounts: None,
             }),
             exe: None,
-            no_new_privs: false,
             dumpable: true,
             unrestarting: 0,
             uts: None,
@@ -300,7 +297,7 @@ mod tests {
         assert!(one.is_same(&one.clone()));
         assert!(!one.is_same(&birth(1000)));
         let mut other = one.clone();
-        other.no_new_privs = true;
+        other.dumpable = false;
         assert!(!one.is_same(&other));
     }
 

@@ -14,6 +14,9 @@ use caisson_sys::surgery::held;
 use caisson_sys::trace::{self, guest as host};
 use rustix::io::Errno;
 
+use crate::ignored::Signals;
+use crate::repeat::{self, Repeat};
+
 use super::tracees::{Tracees, signal_of};
 
 const ERESTARTSYS: i64 = 512;
@@ -43,12 +46,18 @@ const MAY_END: &[u32] = &[
 /// How many are kept before those are looked for that ended unheard, in the execution of a program by another thread.
 const MANY: usize = 64;
 
+const OPTIONS: i32 = libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_TRACESYSGOOD;
+/// The signal of a stop at a call.
+const CALL_STOP: i32 = libc::SIGTRAP | 0x80;
+
 #[derive(Debug)]
 pub(super) struct Guard {
     /// It is the first thread of the sandbox's first process.
     is_first: bool,
     /// Its call has been ended by us, because a signal is due.
     interrupted: bool,
+    /// Its call is made again after a signal that its process ignores.
+    repeat: Option<Repeat>,
 }
 
 /// What becomes of a guarded thread that was let go.
@@ -67,8 +76,7 @@ impl Tracees {
         }
         let thread = self.kernel.table.thread(tid).ok_or(Errno::SRCH)?;
         let pid = thread.process.pid;
-        let seized =
-            self.unless_executing(pid, None, || host::seize(tid, libc::PTRACE_O_TRACEEXEC));
+        let seized = self.unless_executing(pid, None, || host::seize(tid, OPTIONS));
         match seized {
             // One that has it already, or it is stopped for a moment for another reason.
             Err(Errno::PERM) => return Ok(self.guards.contains_key(&tid)),
@@ -84,6 +92,7 @@ impl Tracees {
             Guard {
                 is_first,
                 interrupted: false,
+                repeat: None,
             },
         );
         Ok(true)
@@ -107,18 +116,60 @@ impl Tracees {
             (libc::PTRACE_EVENT_STOP, libc::SIGTRAP) => self.resume_guarded(tid, 0),
             // With its group.
             (libc::PTRACE_EVENT_STOP, _) => drop(trace::listen(tid)),
-            _ => {
-                let guard = self.guards.get_mut(&tid);
-                let ours = guard.is_some_and(|one| std::mem::take(&mut one.interrupted));
-                restart_early_end(tid, ours);
-                self.resume_guarded(tid, signal_of(status));
+            (_, CALL_STOP) => {
+                let known = self.end_repeat(tid);
+                let next = known.and_then(|repeat| repeat.at_call(tid).ok().flatten());
+                self.follow(tid, next);
+                self.resume_guarded(tid, 0);
             }
+            _ => self.guarded_signal(tid, signal_of(status)),
+        }
+    }
+
+    fn guarded_signal(&mut self, tid: i32, signal: u64) {
+        restart_early_end(tid, self.is_end_ours(tid, signal));
+        let known = self.end_repeat(tid);
+        let next = repeat::begin(tid, known, || self.ignores(tid, signal));
+        self.follow(tid, next.ok().flatten());
+        self.resume_guarded(tid, signal);
+    }
+
+    fn ignores(&self, tid: i32, signal: u64) -> bool {
+        let signals = Signals::of(self.kernel.host_proc(), tid);
+        signals.is_some_and(|signals| signals.ignore(signal as i32))
+    }
+
+    /// Whether we have ended the call that the thread comes from. Before the signal for which we did, those may come that its
+    /// process ignores.
+    fn is_end_ours(&mut self, tid: i32, signal: u64) -> bool {
+        if !self.guards.get(&tid).is_some_and(|one| one.interrupted) {
+            return false;
+        }
+        let more = self.ignores(tid, signal);
+        if let Some(guard) = self.guards.get_mut(&tid) {
+            guard.interrupted = more;
+        }
+        true
+    }
+
+    fn end_repeat(&mut self, tid: i32) -> Option<Repeat> {
+        self.guards.get_mut(&tid)?.repeat.take()
+    }
+
+    fn follow(&mut self, tid: i32, repeat: Option<Repeat>) {
+        if let Some(guard) = self.guards.get_mut(&tid) {
+            guard.repeat = repeat;
         }
     }
 
     /// If it is dead, its end is still to come.
     fn resume_guarded(&self, tid: i32, signal: u64) {
-        host::resume(tid, host::Resume::Continue, signal).ok();
+        let repeat = self.guards.get(&tid).and_then(|guard| guard.repeat);
+        let mode = match repeat {
+            Some(repeat) if repeat.stops_at_call() => host::Resume::ToCall,
+            _ => host::Resume::Continue,
+        };
+        host::resume(tid, mode, signal).ok();
     }
 
     /// Whether it was the sandbox's first.

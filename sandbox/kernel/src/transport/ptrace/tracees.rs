@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::door::Door;
 use super::queue::Queue;
-use super::repeat::Repeat;
+use crate::repeat::Repeat;
 use crate::transport::Incoming;
 
 pub(super) const ERESTARTSYS: i64 = 512;

@@ -236,7 +236,7 @@ macro_rules! for_each_syscall {
 185 security refuse(ENOSYS) "Never implemented by Linux." test "refused::security";
 186 gettid native "Complete." test "thread::gettid";
 187 readahead native strict emulate(io::readahead) "Complete." test "io::readahead";
-188 setxattr emulate(xattr::setxattr) "Names in user., system. (POSIX ACLs) and security.capability as far as the filesystem and guest rights allow; trusted. needs guest CAP_SYS_ADMIN; other security. names fail with EOPNOTSUPP." test "xattr::setxattr";
+188 setxattr emulate(xattr::setxattr) "Names in user., system. (POSIX ACLs) and security.capability as far as the filesystem and guest rights allow; trusted. needs guest CAP_SYS_ADMIN; other security. names fail with EPERM, or EOPNOTSUPP with that." test "xattr::setxattr";
 189 lsetxattr emulate(xattr::lsetxattr) "As setxattr, on a link itself." test "xattr::lsetxattr";
 190 fsetxattr emulate(xattr::fsetxattr) "As setxattr, on a descriptor." test "xattr::fsetxattr";
 191 getxattr emulate(xattr::getxattr) "The names that setxattr can set." test "xattr::getxattr";

@@ -32,6 +32,9 @@ static void by_path(void) {
     T("others", setxattr, "/work/secret", "user.one", "v", 1, 0);
     T("dir", setxattr, "/work/dir", "user.one", "v", 1, 0);
     T("capability", setxattr, "/work/x", "security.capability", "garbage", 7, 0);
+    T("security", setxattr, "/work/x", "security.one", "v", 1, 0);
+    T("security", getxattr, "/work/x", "security.one", buffer, 10);
+    T("security", removexattr, "/work/x", "security.one");
     T("get", getxattr, "/work/x", "user.one", buffer, sizeof buffer);
     say("getxattr", "value", "%s", buffer);
     T("size", getxattr, "/work/x", "user.one", NULL, 0);

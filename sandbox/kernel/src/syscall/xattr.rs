@@ -159,9 +159,10 @@ enum Access {
 }
 
 fn access(name: &[u8], credentials: &Credentials) -> Access {
-    if name.starts_with(b"trusted.") && !credentials.can(Capability::SysAdmin) {
+    let foreign = name.starts_with(b"security.") && name != b"security.capability";
+    if (foreign || name.starts_with(b"trusted.")) && !credentials.can(Capability::SysAdmin) {
         Access::Hidden
-    } else if name.starts_with(b"security.") && name != b"security.capability" {
+    } else if foreign {
         Access::Unsupported
     } else {
         Access::Allowed

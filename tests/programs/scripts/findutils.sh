@@ -10,7 +10,7 @@ find /etc -maxdepth 1 -type f -exec grep -l root {} + | sort
 mkdir -p /tmp/f && cd /tmp/f && seq 1 3000 | xargs touch && find . -type f | wc -l
 find . -name '*7' -delete; ls | wc -l
 find . -type f | xargs -P 4 -n 100 ls | wc -l
-find /proc/self/ -maxdepth 1 -name 'status' ; find /proc -maxdepth 1 -name '[0-9]*' | grep -c .
+find /proc/self/ -maxdepth 1 -name 'status' ; find /proc -maxdepth 1 -name '[0-9]*' > pids; grep -c . pids
 find /dev -type c | sort
 find /sys -maxdepth 1 | sort
 ls -lAR /etc | md5sum

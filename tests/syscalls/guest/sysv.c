@@ -14,6 +14,22 @@ union argument {
     unsigned short *array;
 };
 
+/* Until it waits; the call that it is in may have to be served first. */
+static void asleep(pid_t child) {
+    char path[32], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", child);
+    for (int i = 0; i < 500; i++) {
+        millis(10);
+        int fd = open(path, O_RDONLY);
+        ssize_t length = read(fd, text, sizeof text - 1);
+        close(fd);
+        text[length < 0 ? 0 : length] = 0;
+        const char *name = strrchr(text, ')');
+        if (name && name[1] && name[2] == 'S') break;
+    }
+    millis(50);
+}
+
 static void become(uid_t uid, gid_t gid) {
     syscall(SYS_setgroups, 0, NULL);
     syscall(SYS_setresgid, gid, gid, gid);
@@ -308,10 +324,10 @@ static void using(void) {
         T("removed_under", semop, sem, &(struct sembuf){0, -1, 0}, 1);
         _exit(0);
     }
-    millis(50);
+    asleep(child);
     T("waiting", semctl, sem, 0, GETNCNT, 0);
     T("wake", semop, sem, &(struct sembuf){0, 1, 0}, 1);
-    millis(50);
+    asleep(child);
     T("remove", semctl, sem, 0, IPC_RMID, 0);
     waitpid(child, NULL, 0);
     struct { long type; char text[100]; } message = {3, "three"};
@@ -334,7 +350,7 @@ static void using(void) {
         T("removed_under", msgrcv, msg, &message, 100, 0, 0);
         _exit(0);
     }
-    millis(50);
+    asleep(child);
     T("remove", msgctl, msg, IPC_RMID, NULL);
     waitpid(child, NULL, 0);
     T("remove", shmctl, shm, IPC_RMID, NULL);

@@ -132,19 +132,19 @@ impl Kernel {
         self.forget_births(FOUND);
     }
 
-    /// The same of those that were not used for `age`, and of all whose makers have ended.
+    /// The same of those that were not used for `age`.
     pub fn forget_births(&self, age: Duration) {
-        // Who ends after this may have made a process that is not found now.
-        let makers = self.table.processes();
         self.discover_everyone();
-        self.births
-            .forget_old(&self.table.processes(), &makers, age);
+        self.births.forget_old(&self.table.processes(), age);
     }
 
     /// Let go of what processes that have ended have held: directories, and those that their children would be born in.
     pub fn forget_the_dead(&self) {
         self.watch.catch_up(self);
-        self.forget_the_unborn();
+        // Who ends after this may have made a process that is not found now.
+        let makers = self.table.processes();
+        self.discover_everyone();
+        self.births.forget_others(&makers);
     }
 
     /// Whether a living process executes this file. [`Running`] alone does not tell: what was written down for children

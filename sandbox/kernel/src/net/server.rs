@@ -3,8 +3,9 @@
 //!
 //! A guest never holds a netlink socket. It gets one end of an AF_UNIX pair; the app kernel holds the other ends,
 //! takes requests, asks the host with requests of its own ([`super::route`], [`super::diag`]), and passes the
-//! answers on. So it does with what message queues of the host tell (mq_notify(2)). Requests that come with an address are answered before the call returns, those of a plain send(2)
-//! by a thread. That thread also passes on what the host tells of changes, to those who have asked for it.
+//! answers on. Requests that come with an address are answered before the call returns, those of a plain send(2)
+//! by a thread. That thread also passes on what the host tells of changes and of message queues (mq_notify(2)), to
+//! those who have asked for it.
 //!
 //! Both ends are bound to abstract names that read as a `struct sockaddr_nl` would behind its family: the
 //! native recvmsg(2) shows port 0, the kernel, as sender. getsockname(2) corrects the family.

@@ -225,10 +225,9 @@ impl Births {
         records.by_number.len() >= MANY && records.latest.is_multiple_of(MANY as u64 / 2)
     }
 
-    /// Forget what no process to come can ask for, and was not used for `age` or whose maker has ended: to be called when
-    /// all living processes have been found. `makers` were alive before those were looked for.
-    pub fn forget_old(&self, living: &[Arc<Process>], makers: &[Arc<Process>], age: Duration) {
-        let makers: HashSet<u64> = makers.iter().map(|maker| maker.serial).collect();
+    /// Forget what no process to come can ask for and was not used for `age`: to be called when all living processes have
+    /// been found.
+    pub fn forget_old(&self, living: &[Arc<Process>], age: Duration) {
         let current: Vec<u64> = living
             .iter()
             .filter_map(|process| lock(&process.offspring).as_ref().map(|(number, _)| *number))
@@ -236,9 +235,17 @@ impl Births {
         let mut records = lock(&self.0);
         records
             .by_number
-            .retain(|number, Record { used, maker, .. }| {
-                current.contains(number) || used.elapsed() < age && makers.contains(maker)
-            });
+            .retain(|number, record| current.contains(number) || record.used.elapsed() < age);
+    }
+
+    /// Forget what others than `makers` have announced, who were alive before all living processes were looked for. It is too
+    /// much for every day: orphans in a pid namespace of others are not found.
+    pub fn forget_others(&self, makers: &[Arc<Process>]) {
+        let makers: HashSet<u64> = makers.iter().map(|maker| maker.serial).collect();
+        let mut records = lock(&self.0);
+        records
+            .by_number
+            .retain(|_, record| makers.contains(&record.maker));
     }
 }
 
@@ -317,9 +324,10 @@ mod tests {
         let births = Births::default();
         let maker = maker();
         let number = births.record(&maker, Arc::new(birth(0)));
-        births.forget_old(&[], &[maker], RECENT);
+        births.forget_old(&[], RECENT);
+        births.forget_others(&[maker]);
         assert!(births.touch(number));
-        births.forget_old(&[], &[], RECENT);
+        births.forget_others(&[]);
         assert!(!births.touch(number));
     }
 }
